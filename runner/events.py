@@ -1,0 +1,218 @@
+"""What can happen while flows are played: past tense, flat fields, JSON types only. A Report is a fold of these."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+__all__ = [
+    "AnswerReceived",
+    "CaseEnded",
+    "CaseStarted",
+    "CheckEnded",
+    "Emit",
+    "Envelope",
+    "Event",
+    "ImageSaved",
+    "OperationEnded",
+    "OperationStarted",
+    "RunStatusChanged",
+    "StepEnded",
+    "StepStarted",
+    "SuiteEnded",
+    "SuiteStarted",
+    "TextArrived",
+    "Warned",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteStarted:
+    """`reason` says why this target was chosen, in words."""
+
+    version: str
+    target: str
+    base_url: str
+    reason: str
+    cases: int
+    simulated: bool
+    """True when no model answers (the embedded service's `scripted`): a pass checks the flow, not a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseStarted:
+    """`case` numbers cases from 1. `label` tells the rows of one flow apart, empty when there is one."""
+
+    path: str
+    flow: str
+    label: str
+    tags: tuple[str, ...]
+    model: str
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """Steps count from 1; 0 is the conversation as a whole."""
+
+    step: int
+    name: str
+    line: int
+    user: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStarted:
+    """One of: create_assistant, create_thread, add_message, create_run, wait, read_answer, cancel_run, delete_thread,
+    delete_assistant."""
+
+    operation: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperationEnded:
+    """`outcome` is passed or error; `message` says what was wrong, with call, status, code and request id."""
+
+    operation: str
+    step: int
+    outcome: str
+    seconds: float
+    id: str = ""
+    request_id: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatusChanged:
+    step: int
+    run: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextArrived:
+    """A piece of the answer while it streams."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """One tool call of an answer."""
+
+    name: str
+    arguments: str
+    output: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerReceived:
+    """The whole answer of a step. Tokens are None when the service did not say; `seconds` is the time the run took."""
+
+    step: int
+    text: str
+    status: str
+    calls: tuple[Called, ...]
+    images: int
+    seconds: float
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSaved:
+    """`path` is where it was written, empty if not; `trouble` says why."""
+
+    step: int
+    source: str
+    path: str
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEnded:
+    """One check's verdict, at its place in the flow file; step 0 for checks on the whole conversation."""
+
+    step: int
+    check: str
+    outcome: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    message: str = ""
+    expected: str = ""
+    actual: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something odd that changes no verdict, such as an echoed field that differs."""
+
+    step: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """`outcome` is passed, failed, error or skipped; `reason` for skipped and error."""
+
+    step: int
+    outcome: str
+    seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEnded:
+    """The verdict on one conversation. `left` are ids that could not be deleted."""
+
+    outcome: str
+    seconds: float
+    reason: str = ""
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteEnded:
+    """`signal` is 0, or the number of the signal that ended it early (2, 15)."""
+
+    seconds: float
+    signal: int = 0
+
+
+Event = (
+    SuiteStarted
+    | CaseStarted
+    | StepStarted
+    | OperationStarted
+    | OperationEnded
+    | RunStatusChanged
+    | TextArrived
+    | AnswerReceived
+    | ImageSaved
+    | CheckEnded
+    | Warned
+    | StepEnded
+    | CaseEnded
+    | SuiteEnded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An event on its way: which case (0 for the suite), its number within the case, and when (Unix time, seconds)."""
+
+    FORMAT: ClassVar[str] = "runflow-events/1"
+
+    case: int
+    sequence: int
+    time: float
+    event: Event
+
+
+class Emit(Protocol):
+    """Where the engine sends what happens in one case; envelopes are made behind it."""
+
+    def __call__(self, event: Event) -> None: ...

@@ -1,0 +1,41 @@
+"""Choose the language of the sentences people read; codes, keys and file formats stay English."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from gettext import GNUTranslations, NullTranslations, translation
+from pathlib import Path
+
+__all__ = ["_", "choose", "ngettext", "requested"]
+
+LOCALE = Path(__file__).parent / "locale"
+VARIABLES = ("RUNFLOW_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+
+chosen: NullTranslations = NullTranslations()
+
+
+def requested(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The languages the environment asks for, best first; RUNFLOW_LANG wins over the usual variables."""
+    for name in VARIABLES:
+        if value := environment.get(name):
+            return tuple(part.partition(".")[0] for part in value.split(":") if part)
+    return ()
+
+
+@cache
+def load(languages: tuple[str, ...]) -> NullTranslations | GNUTranslations:
+    return translation("runflow", LOCALE, languages, fallback=True)
+
+
+def choose(language: str | None = None, environment: Mapping[str, str] = os.environ) -> None:
+    """Use `language` (`ja`, `zh_CN`), or what the environment asks for; English where there is no translation."""
+    global chosen
+    chosen = load((language.replace("-", "_"),) if language else requested(environment))
+
+
+def _(message: str) -> str:
+    return chosen.gettext(message) if message else ""
+
+
+def ngettext(singular: str, plural: str, count: int) -> str:
+    return chosen.ngettext(singular, plural, count)
