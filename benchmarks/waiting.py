@@ -68,7 +68,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.ends = time.monotonic() + SECONDS
                 self.server.asked = None
                 if not body.get("stream"):
-                    return self.answer(self.run_object())
+                    self.answer(self.run_object())
+                    return
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
                 for piece in self.stream():
                     self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
