@@ -10,10 +10,12 @@ annotations, `build` reads a Document into them, and the manual is their docstri
 """
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field
-from typing import Annotated, Any
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["FileName", "Form", "Literally", "Name", "NonEmpty", "key"]
+__all__ = ["FileName", "Form", "Key", "Literally", "Name", "NonEmpty", "branches", "key", "keys_of", "split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +30,70 @@ class Form:
     parse: Callable[[Any], object] | None = None
     substitutes: bool = True
     """Whether `${name}` in it is replaced."""
+    escape: Callable[[str], str] | None = None
+    """How a substituted value is written here, so that it stands for itself."""
 
 
 NonEmpty = Annotated[str, Form(min_length=1)]
 Literally = Annotated[str, Form(min_length=1, substitutes=False)]
 FileName = Annotated[str, Form(min_length=1, substitutes=False)]
 """A path below the flow's folder."""
-Name = Annotated[str, Form(pattern=r"^[^\W\d]\w*$", substitutes=False)]
-"""A name for `${name}`: letters of any script, digits and underscores."""
+# Spelled by exclusion: editors read it as JavaScript, whose `\w` knows no letters but A to Z.
+ODD = (
+    r"\u0080-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u2000-\u206f\u3000-\u3004\u3008-\u3020\u3030"
+    r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+)
+NAME = rf"[^\x00-@\[-^`{{-\x7f{ODD}][^\x00-/:-@\[-^`{{-\x7f{ODD}]*"
+Name = Annotated[str, Form(pattern=rf"^{NAME}$", substitutes=False)]
+"""A name for `${name}`: letters of any script, digits and underscores; no digit first."""
 
 
 def key(doc: str, *examples: object, default: object = MISSING, name: str | None = None) -> Any:
     """A dataclass field that is a key of the file: its documentation, examples for editors, its spelling if it differs."""
     metadata = {"doc": doc, "examples": examples, "name": name}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a dataclass as the file spells it, and the field that holds it. `null` in the annotation means absent."""
+
+    name: str
+    field: str
+    annotation: Any
+    doc: str
+    examples: tuple[object, ...]
+    required: bool
+
+
+@cache
+def keys_of(kind: type) -> tuple[Key, ...]:
+    """The keys of a dataclass, in order: its fields made by `key`."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(
+        Key(
+            name=each.metadata["name"] or each.name,
+            field=each.name,
+            annotation=hints[each.name],
+            doc=each.metadata["doc"],
+            examples=each.metadata["examples"],
+            required=each.default is MISSING and each.default_factory is MISSING,
+        )
+        for each in fields(kind)
+        if "doc" in each.metadata
+    )
+
+
+def split(annotation: Any) -> tuple[Any, Form]:
+    """`Annotated[X, Form(…)]` as X and the Form; any other annotation with a Form that asks for nothing."""
+    if get_origin(annotation) is not Annotated:
+        return annotation, Form()
+    base, *extras = get_args(annotation)
+    return base, next((extra for extra in extras if isinstance(extra, Form)), Form())
+
+
+def branches(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; of anything else, itself alone."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return (annotation,)
+    return tuple(branch for member in get_args(annotation) for branch in branches(member))

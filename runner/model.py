@@ -1,5 +1,6 @@
 """The words everything is said in: the Flow as its author wrote it, and the service's Thread, Message, Run and RunStep."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,8 +18,6 @@ UNITS = {"ms": 0.001, "s": 1, "sec": 1, "min": 60, "h": 3600}
 
 def seconds(written: str | float) -> float:
     """`20s`, `1.5 min`, `200 ms` or a number of seconds, as seconds. Raise ValueError for anything else, and for none."""
-    import re
-
     from runner.words import _
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|h)?", str(written).strip())
@@ -67,7 +66,7 @@ class Assistant(Sampling):
     """Who answers: the model, its instructions and its tools. With `id`, an existing one: used, never changed or deleted."""
 
     id: Literally | None = key("An existing assistant to use; it is never changed or deleted", "asst_0b6f", default=None)
-    model: NonEmpty | None = key("The model that answers", "qwen-max", "qwen-plus", default=None)
+    model: Literally | None = key("The model that answers", "qwen-max", "qwen-plus", default=None)
     name: str | None = key("The assistant's name", "Art Maestro", default=None)
     description: str | None = key("What the assistant is for", "AI assistant for painting", default=None)
     instructions: str | FromFile | None = key(
@@ -101,22 +100,24 @@ class Expectation:
 class SavedValue:
     """A value kept from an answer for later steps; exactly one of the two."""
 
-    matches: str | None = key("A regular expression; its first group is kept, or all of it", r"#(\d+)", default=None)
-    json: str | None = key("A JSONPath into an answer that is JSON", "$.order.id", default=None)
+    matches: Annotated[str, Form(min_length=1, escape=re.escape)] | None = key(
+        "A regular expression; its first group is kept, or all of it", r"#(\d+)", default=None
+    )
+    json: NonEmpty | None = key("A JSONPath into an answer that is JSON", "$.order.id", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """An answer the author would be happy with. Played by the embedded service when it runs in process."""
 
-    text: str
+    text: NonEmpty = key("The answer's text", "Here is your cat.")
 
 
 @dataclass(frozen=True, slots=True)
 class RunOverrides(Sampling):
     """What is different for this one run."""
 
-    model: NonEmpty | None = key("Another model for this run", "qwen-plus", default=None)
+    model: Literally | None = key("Another model for this run", "qwen-plus", default=None)
     instructions: str | FromFile | None = key("Other instructions for this run", "Answer in French.", default=None)
     additional_instructions: str | None = key("Added to the instructions for this run", "Be brief.", default=None)
     tools: tuple[Tool, ...] | None = key("Other tools for this run", ["calculator"], default=None)
