@@ -1,0 +1,102 @@
+"""The command `runflow`: the only layer that puts everything together. Each command is a file, loaded when it is used."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from runner import words
+from runner.cli import output
+
+__all__ = ["main"]
+
+SECRET = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and leave with its exit code. An unexpected exception is code 70 and a crash file."""
+    output.prepare()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    ours = given[: given.index("--")] if "--" in given else given
+    words.choose(language(ours))
+    code = guarded(given, debug="--debug" in ours)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except output.OutputLost as error:
+        code = code or unwritable(error)
+    sys.exit(code)
+
+
+def language(arguments: Sequence[str]) -> str | None:
+    """The value of `--lang`, wherever it stands: it must be known before the first sentence is made."""
+    for place, argument in enumerate(arguments):
+        if argument.startswith("--lang="):
+            return argument.partition("=")[2] or None
+        if argument == "--lang" and place + 1 < len(arguments):
+            return arguments[place + 1]
+    return None
+
+
+def guarded(arguments: list[str], *, debug: bool) -> int:
+    import click
+
+    from runner.cli.frame import Commands, Exit
+
+    try:
+        code = Commands().main(arguments, prog_name="runflow", standalone_mode=False)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except output.OutputLost as error:
+        return unwritable(error)
+    except Exception as error:
+        return crashed(error, debug=debug)
+    return code if isinstance(code, int) else Exit.PASSED
+
+
+def unwritable(error: output.OutputLost) -> int:
+    from runner.cli.frame import Exit
+    from runner.words import _
+
+    print("runflow:", _("standard output cannot be written: {reason}").format(reason=error), file=sys.stderr)
+    return Exit.NO_VERDICT
+
+
+def crashed(error: Exception, *, debug: bool) -> int:
+    """Say in one line what happened and keep the rest in a file that only its owner can read, without secrets."""
+    import traceback
+
+    from runner.clean import Redactor
+    from runner.cli.frame import Exit
+    from runner.words import _
+
+    redactor = Redactor(value for name, value in os.environ.items() if name.endswith(SECRET) and value)
+    trace = redactor.redact("".join(traceback.format_exception(error)))
+    if debug:
+        sys.stderr.write(trace)
+    what = redactor.redact(f"{type(error).__name__}: {error}").splitlines()[0]
+    sentence = _("this is a bug in runflow: {what}; please report it with {file}")
+    print("runflow:", sentence.format(what=what, file=crash_file(trace)), file=sys.stderr)
+    return Exit.BUG
+
+
+def crash_file(text: str) -> str:
+    """Keep `text` in a new file, in the state folder or else the temporary one; return its path."""
+    import tempfile
+    from pathlib import Path
+
+    from platformdirs import user_state_path
+
+    for folder in (user_state_path("runflow", appauthor=False), Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
+        except OSError:
+            continue
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        return path
+    return "--debug"

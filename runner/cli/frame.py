@@ -1,0 +1,248 @@
+"""What every command shares: it loads only when it is used, its help shows examples first, and it ends with a stated code."""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from importlib import import_module
+from typing import IO, Any
+
+import click
+
+from runner import __version__
+from runner.words import _
+
+__all__ = ["Command", "Commands", "Exit", "Option", "Refused", "WrongPath", "nearest", "option"]
+
+
+class Exit(IntEnum):
+    """How a command ends; the table is RELIABILITY's and part of the interface."""
+
+    PASSED = 0
+    FAILED = 1
+    USAGE = 2
+    INVALID = 3
+    NO_VERDICT = 4
+    NOTHING_RAN = 5
+    BUG = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class Refused(click.ClickException):
+    """A sentence for people that ends the command before anything was sent."""
+
+    exit_code = Exit.INVALID
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"runflow: {self.message}", file=file or sys.stderr)
+
+
+class WrongPath(Refused):
+    """A path of the command line that cannot be read or written."""
+
+    exit_code = Exit.USAGE
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that `name` probably stands for."""
+    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+class Option(click.Option):
+    """An option that stands under a heading of its command's help."""
+
+    def __init__(self, *args: Any, heading: str = "", **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.heading = heading
+
+
+def option(*names: str, heading: str = "", **attributes: Any) -> Callable[[Any], Any]:
+    return click.option(*names, cls=Option, heading=heading, **attributes)
+
+
+def shared() -> list[click.Parameter]:
+    """The options of every command. `main` reads `--lang` and `--debug` before anything is parsed."""
+    always = _("Always")
+    return [
+        Option(
+            ["--lang"], metavar="LANGUAGE", expose_value=False, heading=always, help=_("language of the sentences: ja, zh_CN")
+        ),
+        Option(["--debug"], is_flag=True, expose_value=False, heading=always, help=_("show where a bug in runflow happened")),
+    ]
+
+
+class Command(click.Command):
+    """A command whose help reads: usage, what it does, examples, options by heading."""
+
+    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **attributes: Any) -> None:
+        attributes.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 100})
+        super().__init__(*args, **attributes)
+        self.params.extend(shared())
+        self.examples = tuple(examples)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        show(formatter, _("Examples"), self.examples)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        headings: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.params:
+            if isinstance(parameter, Option) and (record := parameter.get_help_record(ctx)):
+                headings.setdefault(parameter.heading or _("Options"), []).append(record)
+        headings.setdefault(_("Always"), []).append(("-h, --help", _("show this help")))
+        for heading, records in headings.items():
+            show(formatter, heading, records)
+
+
+def show(formatter: click.HelpFormatter, heading: str, rows: Sequence[tuple[str, str]]) -> None:
+    if rows:
+        with formatter.section(heading):
+            formatter.write_dl(rows, col_max=46)
+
+
+class Commands(click.Group):
+    """`runflow` itself. A first argument that looks like a path means `run`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            name="runflow",
+            help=_("Run conversations with an LLM assistant from a YAML file and check every answer."),
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+            invoke_without_command=True,
+            callback=self.without_command,
+            params=[
+                click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show_version),
+                *shared(),
+            ],
+        )
+
+    def without_command(self) -> None:
+        context = click.get_current_context()
+        if context.invoked_subcommand is None:
+            click.echo(context.get_help())
+            context.exit(Exit.USAGE)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for _heading, rows in summaries() for name, _summary in rows]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        loaded = import_module(f"runner.cli.{cmd_name}").command
+        assert isinstance(loaded, click.Command)
+        return loaded
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        place = first_word(args)
+        if place < len(args) and self.means_run(ctx, args[place:]):
+            args = [*args[:place], "run", *args[place:]]
+        return super().parse_args(ctx, args)
+
+    def means_run(self, ctx: click.Context, words: list[str]) -> bool:
+        """Whether these are the arguments of `run` without its name: a path, or options of `run` before one."""
+        first = words[0]
+        if first in self.list_commands(ctx):
+            return False
+        if first.startswith("-") and first != "-":
+            return first not in {"--version", "--help", "-h"} and any(looks_like_a_path(word) for word in words[1:])
+        return looks_like_a_path(first)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in self.list_commands(ctx):
+            return super().resolve_command(ctx, args)
+        near = nearest(name, self.list_commands(ctx))
+        sentence = (
+            _("`{name}` is neither a command nor a file; did you mean `runflow {near}`?")
+            if near
+            else _("`{name}` is neither a command nor a file; `runflow --help` lists the commands")
+        )
+        raise WrongPath(sentence.format(name=name, near=near))
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        show(
+            formatter,
+            _("Examples"),
+            [
+                ("runflow init", _("write a first flow, with three questions")),
+                ("runflow workflows/paint.yaml", _("play a flow and check every answer")),
+                ("runflow validate workflows/", _("find every mistake without sending anything")),
+            ],
+        )
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage("runflow", "PATH…  |  COMMAND …", prefix=_("Usage: "))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, rows in summaries():
+            show(formatter, heading, rows)
+        show(
+            formatter,
+            _("Always"),
+            [
+                ("--lang LANGUAGE", _("language of the sentences: ja, zh_CN")),
+                ("--debug", _("show where a bug in runflow happened")),
+                ("--version", _("show the version")),
+                ("-h, --help", _("show this help; `runflow COMMAND --help` tells more")),
+            ],
+        )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+
+
+def summaries() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Every command with its summary, under headings."""
+    return (
+        (
+            _("Play flows"),
+            (
+                ("run", _("play flows and check every answer (may be left out before a path)")),
+                ("plan", _("show the exact API calls a flow will make")),
+                ("serve", _("serve the Assistant API on this machine, for flows and SDKs")),
+            ),
+        ),
+        (
+            _("Write flows"),
+            (
+                ("init", _("write a first flow that passes at once")),
+                ("validate", _("find every mistake in flow files without sending anything")),
+                ("explain", _("explain a code of a message, or a check")),
+                ("schema", _("print the JSON Schema of a flow file, for editors")),
+            ),
+        ),
+        (
+            _("Look around"),
+            (
+                ("targets", _("list the services a flow can be played against")),
+                ("doctor", _("show what runflow finds on this machine, and what is missing")),
+                ("completion", _("print what makes a shell complete runflow's commands")),
+            ),
+        ),
+    )
+
+
+def first_word(arguments: Sequence[str]) -> int:
+    """Where the command or the path stands, after the options of every command."""
+    place = 0
+    while place < len(arguments) and (arguments[place] == "--debug" or arguments[place].startswith("--lang")):
+        place += 2 if arguments[place] == "--lang" else 1
+    return place
+
+
+def looks_like_a_path(word: str) -> bool:
+    if word.endswith((".yaml", ".yml")) or any(character in word for character in "/*?[") or os.sep in word:
+        return True
+    return os.path.exists(word)  # noqa: PTH110
+
+
+def show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"runflow {__version__}")
+        ctx.exit()

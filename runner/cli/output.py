@@ -1,0 +1,68 @@
+"""Standard streams that take any text, end quietly when nobody reads them, and know whether colour is wanted."""
+
+import io
+import os
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+__all__ = ["OutputLost", "Stream", "colour", "prepare"]
+
+
+class OutputLost(Exception):
+    """Standard output could not be written, and not because its reader had left; carries the reason in words."""
+
+
+class Stream(io.TextIOWrapper):
+    """UTF-8 in and out, whatever the terminal claims; after the reader has left, everything written is dropped."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self.mute()
+        except OSError as error:
+            raise self.lost(error) from error
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self.mute()
+        except OSError as error:
+            raise self.lost(error) from error
+
+    def mute(self) -> None:
+        """Point the descriptor at nothing, so that what is still buffered goes there too."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+    def lost(self, error: OSError) -> OutputLost:
+        self.mute()
+        return OutputLost(error.strerror or str(error))
+
+
+def prepare() -> None:
+    """Replace standard output and standard error by Streams; a closed one by nowhere."""
+    sys.stdout = replaced(sys.stdout)
+    sys.stderr = replaced(sys.stderr)
+
+
+def replaced(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if not isinstance(stream, io.TextIOWrapper) or isinstance(stream, Stream):
+        return stream
+    lines = stream.line_buffering
+    return Stream(stream.detach(), encoding="utf-8", errors="backslashreplace", line_buffering=lines)
+
+
+def colour(stream: TextIO, environment: Mapping[str, str], *, wanted: bool = True) -> bool:
+    """Whether to colour what goes to `stream`: NO_COLOR and `--no-color` forbid, FORCE_COLOR demands, else a terminal decides."""
+    if not wanted or environment.get("NO_COLOR"):
+        return False
+    if environment.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and environment.get("TERM") != "dumb"

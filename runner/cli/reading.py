@@ -1,0 +1,119 @@
+"""Find the flow files a command line names, examine them, and show what is wrong with them."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from runner.cli import output
+from runner.cli.frame import WrongPath
+from runner.words import _, ngettext
+
+if TYPE_CHECKING:
+    from runner.diagnostics import Diagnostic
+    from runner.load import Examined
+
+__all__ = ["SHOWN", "Tally", "collected", "destination", "examined", "show", "write_text"]
+
+SHOWN = 20
+"""How many diagnostics are drawn; the rest are counted."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many files were examined, and what was found in them."""
+
+    files: int = 0
+    invalid: int = 0
+    errors: int = 0
+    warnings: int = 0
+
+    def add(self, diagnostics: Sequence["Diagnostic"]) -> None:
+        errors = sum(found.severity == "error" for found in diagnostics)
+        self.files += 1
+        self.invalid += bool(errors)
+        self.errors += errors
+        self.warnings += len(diagnostics) - errors
+
+    @property
+    def line(self) -> str:
+        counts = [
+            ngettext("{count} error", "{count} errors", self.errors).format(count=self.errors) if self.errors else "",
+            ngettext("{count} warning", "{count} warnings", self.warnings).format(count=self.warnings) if self.warnings else "",
+        ]
+        return _("{files}: {findings}").format(
+            files=ngettext("{count} file", "{count} files", self.files).format(count=self.files),
+            findings=", ".join(filter(None, counts)) or _("no problems"),
+        )
+
+
+def collected(paths: Sequence[str]) -> tuple[Path, ...]:
+    """The flow files that `paths` name; raise WrongPath for one that does not exist."""
+    from runner import plan
+
+    if not paths:
+        raise click.UsageError(_("name a flow file, a folder or a pattern, like `workflows/`"))
+    try:
+        return plan.collect(paths)
+    except FileNotFoundError as error:
+        raise WrongPath(_("there is no file or folder `{path}`").format(path=error.filename or error)) from error
+
+
+def examined(files: Iterable[Path], *, require_checks: bool = False) -> Iterator["Examined"]:
+    from runner import load
+
+    for path in files:
+        yield load.examine(path, require_checks=require_checks)
+
+
+def show(results: Iterable["Examined"], stream: TextIO, *, colour: bool) -> Tally:
+    """Draw the first diagnostics of `results` on `stream`, in file order, count the rest, and return the tally."""
+    from runner.diagnostics import render
+
+    tally = Tally()
+    drawn = 0
+    for result in results:
+        tally.add(result.diagnostics)
+        lines = result.document.lines if result.document else ()
+        for diagnostic in result.diagnostics[: SHOWN - drawn]:
+            stream.write(render(diagnostic, lines, colour=colour) + "\n\n")
+            drawn += 1
+    rest = tally.errors + tally.warnings - drawn
+    if rest:
+        stream.write(_("… and {count} more").format(count=rest) + "\n\n")
+    return tally
+
+
+def destination(name: str, value: str | None) -> str | None:
+    """Check the FILE of the option `name` before any work is done; raise WrongPath when it cannot be written."""
+    if value is None or value == "-":
+        return value
+    path = Path(value)
+    if path.suffix in {".yaml", ".yml"}:
+        raise WrongPath(
+            _("`{name} {path}` would overwrite a flow; `{name} -` writes to standard output").format(name=name, path=value)
+        )
+    if path.is_dir():
+        raise WrongPath(_("`{name} {path}` names a folder; name a file in it").format(name=name, path=value))
+    if not path.absolute().parent.is_dir():
+        raise WrongPath(_("`{name} {path}`: there is no folder {folder}").format(name=name, path=value, folder=path.parent))
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise WrongPath(_("`{name} {path}` cannot be written").format(name=name, path=value))
+    return value
+
+
+def write_text(value: str, text: str) -> None:
+    """Write `text` to the file `value`, whole or not at all; `-` is standard output."""
+    if value == "-":
+        sys.stdout.write(text)
+        return
+    from runner import files
+
+    try:
+        files.replace(Path(value), text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise output.OutputLost(f"{value}: {error.strerror}") from error

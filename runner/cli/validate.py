@@ -1,0 +1,121 @@
+"""`runflow validate`: every mistake in flow files, without sending anything."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from runner.cli import output, reading
+from runner.cli.frame import Command, Exit, option
+from runner.words import _
+
+if TYPE_CHECKING:
+    from runner.diagnostics import Diagnostic
+    from runner.load import Examined
+
+__all__ = ["command"]
+
+LIMIT = 65_536
+"""The most a machine-readable report may hold, in bytes."""
+
+
+@click.command(
+    "validate",
+    cls=Command,
+    help=_("Find every mistake in flow files: nothing is sent, no key is needed."),
+    examples=[
+        ("runflow validate paint.yaml", _("one file")),
+        ("runflow validate workflows/ 'more/**/*.yaml'", _("folders and patterns")),
+        ("runflow validate workflows/ --json -", _("for machines, on standard output")),
+    ],
+)
+@click.argument("paths", nargs=-1, metavar="PATHS…", type=click.Path())
+@option("--require-checks", is_flag=True, help=_("a step without a check is an error"))
+@option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    is_flag=False,
+    flag_value="-",
+    help=_("write the findings as JSON; - is standard output"),
+)
+@option("--no-color", is_flag=True, help=_("no colours"))
+@click.pass_context
+def command(ctx: click.Context, paths: tuple[str, ...], require_checks: bool, json_file: str | None, no_color: bool) -> None:
+    reading.destination("--json", json_file)
+    files = reading.collected(paths)
+    machine = Machine()
+    results = machine.watch(reading.examined(files, require_checks=require_checks))
+    if json_file == "-":
+        tally = reading.Tally()
+        for result in results:
+            tally.add(result.diagnostics)
+    else:
+        tally = reading.show(results, sys.stdout, colour=output.colour(sys.stdout, os.environ, wanted=not no_color))
+        print(tally.line if files else _("no flow files found"))
+    if json_file:
+        reading.write_text(json_file, machine.text(tally))
+    ctx.exit(Exit.INVALID if tally.errors else Exit.PASSED if files else Exit.NOTHING_RAN)
+
+
+class Machine:
+    """Collects diagnostics as JSON texts until the limit is reached."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self.size = 512
+        self.left_out = 0
+
+    def watch(self, results: Iterable["Examined"]) -> Iterator["Examined"]:
+        for result in results:
+            for diagnostic in result.diagnostics:
+                self.add(diagnostic)
+            yield result
+
+    def add(self, diagnostic: "Diagnostic") -> None:
+        import json
+
+        text = json.dumps(plain(diagnostic), ensure_ascii=False)
+        self.size += len(text.encode("utf-8", "backslashreplace")) + 6
+        if self.left_out or self.size > LIMIT:
+            self.left_out += 1
+        else:
+            self.kept.append(text)
+
+    def text(self, tally: reading.Tally) -> str:
+        import json
+
+        head = {
+            "format": "runflow-diagnostics/1",
+            "files": tally.files,
+            "invalid": tally.invalid,
+            "errors": tally.errors,
+            "warnings": tally.warnings,
+            "left_out": self.left_out,
+        }
+        return json.dumps(head, indent=2)[:-2] + ',\n  "diagnostics": [' + listed(self.kept) + "]\n}\n"
+
+
+def listed(texts: Sequence[str]) -> str:
+    return "\n    " + ",\n    ".join(texts) + "\n  " if texts else ""
+
+
+def plain(diagnostic: "Diagnostic") -> dict[str, object]:
+    span = diagnostic.span
+    return {
+        "path": diagnostic.path,
+        "line": span.line if span else None,
+        "column": span.column if span else None,
+        "end_line": span.end_line if span else None,
+        "end_column": span.end_column if span else None,
+        "severity": str(diagnostic.severity),
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "hint": diagnostic.hint,
+        "related": [
+            {"line": related.span.line, "column": related.span.column, "message": related.message}
+            for related in diagnostic.related
+        ],
+    }
