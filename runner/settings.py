@@ -73,7 +73,7 @@ def nearest(start: Path) -> Path | None:
     for folder in (start.absolute(), *start.absolute().parents):
         for name in ("runflow.toml", "pyproject.toml"):
             path = folder / name
-            if path.is_file() and (name == "runflow.toml" or b"runflow" in path.read_bytes() and table_of(path) is not None):
+            if path.is_file() and (name == "runflow.toml" or (b"runflow" in path.read_bytes() and table_of(path) is not None)):
                 return path
     return None
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from runner import words
+from runner import __version__
 from runner.cli import output
 
 __all__ = ["main"]
@@ -17,15 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code. An unexpected exception is code 70 and a crash file."""
     output.prepare()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    ours = given[: given.index("--")] if "--" in given else given
-    words.choose(language(ours))
-    code = guarded(given, debug="--debug" in ours)
+    code = version() if given == ["--version"] else guarded(given)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except output.OutputLost as error:
         code = code or unwritable(error)
     sys.exit(code)
+
+
+def version() -> int:
+    """Other programs ask this often; it need not wait for click."""
+    print(f"runflow {__version__}")
+    return 0
 
 
 def language(arguments: Sequence[str]) -> str | None:
@@ -38,11 +42,15 @@ def language(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def guarded(arguments: list[str], *, debug: bool) -> int:
+def guarded(arguments: list[str]) -> int:
+    """The exit code of a command that is loaded and run; whatever it raises has been said on standard error."""
     import click
 
+    from runner import words
     from runner.cli.frame import Commands, Exit
 
+    ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    words.choose(language(ours))
     try:
         code = Commands().main(arguments, prog_name="runflow", standalone_mode=False)
     except click.ClickException as error:
@@ -53,7 +61,7 @@ def guarded(arguments: list[str], *, debug: bool) -> int:
     except output.OutputLost as error:
         return unwritable(error)
     except Exception as error:
-        return crashed(error, debug=debug)
+        return crashed(error, debug="--debug" in ours)
     return code if isinstance(code, int) else Exit.PASSED
 
 

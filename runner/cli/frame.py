@@ -1,6 +1,5 @@
 """What every command shares: it loads only when it is used, its help shows examples first, and it ends with a stated code."""
 
-import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +46,8 @@ class WrongPath(Refused):
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name that `name` probably stands for."""
+    import difflib
+
     found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     return found[0] if found else None
 

@@ -52,7 +52,7 @@ def prepare() -> None:
 
 def replaced(stream: TextIO | None) -> TextIO:
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123
     if not isinstance(stream, io.TextIOWrapper) or isinstance(stream, Stream):
         return stream
     lines = stream.line_buffering
@@ -60,7 +60,7 @@ def replaced(stream: TextIO | None) -> TextIO:
 
 
 def colour(stream: TextIO, environment: Mapping[str, str], *, wanted: bool = True) -> bool:
-    """Whether to colour what goes to `stream`: NO_COLOR and `--no-color` forbid, FORCE_COLOR demands, else a terminal decides."""
+    """Whether to colour `stream`: NO_COLOR and `--no-color` forbid it, FORCE_COLOR demands it, or else a terminal has it."""
     if not wanted or environment.get("NO_COLOR"):
         return False
     if environment.get("FORCE_COLOR"):
