@@ -43,7 +43,7 @@ class Tool:
 
     type: str
     description: str | None = None
-    settings: Mapping[str, object] = key("The service's own settings for the tool", default=None)
+    settings: Mapping[str, object] | None = key("The service's own settings for the tool", default=None)
     span: Span | None = None
 
 
@@ -244,12 +244,15 @@ class AssistantObject:
     id: str
     model: str
     request_id: str = ""
+    notes: tuple[str, ...] = ()
+    """What the service echoed otherwise than it was sent, in sentences; so for threads, runs and messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
     id: str
     request_id: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,7 @@ class Run:
     required_calls: tuple[ToolCall, ...] = ()
     usage: Usage | None = None
     request_id: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +296,10 @@ class Message:
     thread_id: str = ""
     run_id: str = ""
     image_file_ids: tuple[str, ...] = ()
+    image_urls: tuple[str, ...] = ()
     created_at: float = 0
     request_id: str = ""
+    notes: tuple[str, ...] = ()
 
 
 # ── what the checks judge ────────────────────────────────────────────────────────────────────────────────────────────

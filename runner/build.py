@@ -1,0 +1,403 @@
+"""Read a Document into a Flow, fast and strict; `validate` finds the words when this refuses.
+
+A reader is compiled once for each annotation, so that it accepts exactly what the schema derived from it accepts.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from math import isfinite
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from runner.diagnostics import Span
+from runner.forms import Form, branches, keys_of, split
+from runner.model import Expectation, Flow, Role, SeedMessage, Step, Tool
+from runner.registry import checks
+from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, NOT_SETTINGS, check_value
+from runner.source import Node
+
+__all__ = ["Building", "Reference", "Refused", "build"]
+
+
+class Refused(Exception):
+    """The document is no flow. Nothing is said here about why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A text with `${` in it. `place` is the top-level key it stands under; `step` counts from 1, 0 outside the steps."""
+
+    node: Node
+    place: str
+    step: int
+    substitutes: bool
+
+
+@dataclass(slots=True)
+class Building:
+    """What is gathered while a flow is read."""
+
+    references: list[Reference] = field(default_factory=list)
+    place: str = ""
+    step: int = 0
+
+    def refer(self, node: Node, substitutes: bool) -> None:
+        self.references.append(Reference(node, self.place, self.step, substitutes))
+
+
+Reader = Callable[[Node, Building], Any]
+
+
+def build(root: Node) -> tuple[Flow, tuple[Reference, ...]]:
+    """The flow a document states, and its texts with `${`; raise Refused when the schema does not accept it."""
+    building = Building()
+    flow: Flow = reader(Flow)(root, building)
+    return flow, tuple(building.references)
+
+
+@cache
+def reader(annotation: Any) -> Reader:
+    """The function that reads a node of this annotation."""
+    base, form = split(annotation)
+    members = tuple(member for member in branches(base) if member not in (None, NoneType))
+    if len(members) > 1:
+        return any_of(members)
+    if form.parse is not None:
+        return parsed(base, form)
+    if base == EXPECTATIONS:
+        return read_expectations
+    match get_origin(base):
+        case None:
+            return named(base, form)
+        case origin if origin is tuple:
+            return sequence(get_args(base)[0], form)
+        case origin if origin is Literal:
+            return among(get_args(base))
+        case _:
+            names, values = get_args(base)
+            return free_mapping(names, values, form)
+
+
+def named(base: Any, form: Form) -> Reader:
+    if base is str:
+        return text(form)
+    if base is bool:
+        return read_bool
+    if base in (int, float):
+        return number(base, form)
+    if base is object:
+        return read_anything
+    if base is Tool:
+        return read_tool
+    if base is SeedMessage:
+        return read_seed_message
+    if base is Step:
+        return numbered(closed_mapping(Step))
+    if is_dataclass(base):
+        return closed_mapping(base)
+    raise TypeError(f"no reader for {base!r}")
+
+
+def any_of(members: tuple[Any, ...]) -> Reader:
+    # A number is a number first, and a text only where no number is meant.
+    readers = [reader(member) for member in sorted(members, key=lambda member: member is str)]
+
+    def read(node: Node, building: Building) -> object:
+        for each in readers:
+            try:
+                return each(node, building)
+            except Refused:
+                continue
+        raise Refused
+
+    return read
+
+
+# ── scalars ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def spelled(node: Node) -> str:
+    """A text as it was written; plain numbers and booleans keep their spelling."""
+    value = node.value
+    if type(value) is str:
+        return value
+    if value is None or type(value) in (list, dict):
+        raise Refused
+    return node.spelling
+
+
+def text(form: Form) -> Reader:
+    if form == Form():
+        return read_text
+    matches = re.compile(form.pattern).search if form.pattern else None
+    shortest, longest = form.min_length or 0, form.max_length
+    substitutes = form.substitutes
+
+    def read(node: Node, building: Building) -> str:
+        value = spelled(node)
+        if type(node.value) is str:
+            if len(value) < shortest or (longest is not None and len(value) > longest):
+                raise Refused
+            if matches and not matches(value):
+                raise Refused
+        elif matches:
+            raise Refused
+        if "${" in value:
+            building.refer(node, substitutes)
+        return value
+
+    return read
+
+
+def read_text(node: Node, building: Building) -> str:
+    value = spelled(node)
+    if "${" in value:
+        building.refer(node, True)
+    return value
+
+
+def read_bool(node: Node, building: Building) -> bool:
+    if type(node.value) is bool:
+        return node.value
+    raise Refused
+
+
+def number(base: type, form: Form) -> Reader:
+    low, high = form.minimum, form.maximum
+
+    def read(node: Node, building: Building) -> int | float:
+        value = node.value
+        if type(value) is float:
+            if not isfinite(value) or (base is int and not value.is_integer()):
+                raise Refused
+        elif type(value) is not int:
+            raise Refused
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise Refused
+        return int(value) if base is int else value
+
+    return read
+
+
+def among(values: tuple[object, ...]) -> Reader:
+    def read(node: Node, building: Building) -> object:
+        if any(node.value == value and type(node.value) is type(value) for value in values):
+            return node.value
+        raise Refused
+
+    return read
+
+
+def parsed(base: Any, form: Form) -> Reader:
+    """What has a notation of its own: `parse` gets the text, the number, or any plain value where the base is `object`."""
+    parse = form.parse
+    assert parse is not None
+    raw = text(Form(min_length=form.min_length, max_length=form.max_length, substitutes=form.substitutes))
+    matches = re.compile(form.pattern).search if form.pattern else None
+
+    def read(node: Node, building: Building) -> object:
+        value: Any = node.value
+        if base is object:
+            value = node.plain
+        elif base is str or type(value) is str:
+            value = raw(node, building)
+        elif type(value) not in (int, float) or not isfinite(value):
+            raise Refused
+        if matches and type(node.value) is str and not matches(node.value):
+            raise Refused
+        try:
+            return parse(value)
+        except ValueError:
+            raise Refused from None
+
+    return read
+
+
+def read_anything(node: Node, building: Building) -> object:
+    value = node.value
+    if type(value) is str:
+        if "${" in value:
+            building.refer(node, True)
+        return value
+    if type(value) is list:
+        return [read_anything(item, building) for item in value]
+    if type(value) is dict:
+        return {key: read_anything(item, building) for key, item in value.items()}
+    return value
+
+
+# ── lists and mappings ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sequence(item: Any, form: Form) -> Reader:
+    read_item = reader(item)
+    shortest, longest = form.min_length or 0, form.max_length
+
+    def read(node: Node, building: Building) -> tuple[Any, ...]:
+        items = node.value
+        if type(items) is not list or len(items) < shortest or (longest is not None and len(items) > longest):
+            raise Refused
+        return tuple([read_item(each, building) for each in items])
+
+    return read
+
+
+def free_mapping(names: Any, values: Any, form: Form) -> Reader:
+    read_value = reader(values)
+    pattern = split(names)[1].pattern
+    matches = re.compile(pattern).search if pattern else None
+    fewest, most = form.min_length or 0, form.max_length
+
+    def read(node: Node, building: Building) -> Mapping[str, Any]:
+        entries = mapping(node)
+        if len(entries) < fewest or (most is not None and len(entries) > most):
+            raise Refused
+        if matches and not all(matches(key) for key in entries):
+            raise Refused
+        return {key: read_value(value, building) for key, value in entries.items()}
+
+    return read
+
+
+def mapping(node: Node) -> dict[str, Node]:
+    if type(node.value) is dict:
+        return node.value
+    raise Refused
+
+
+def closed_mapping(kind: Any) -> Reader:
+    """A dataclass: its keys and no others."""
+    made = None
+    has_span = any(each.name == "span" and "doc" not in each.metadata for each in fields(kind))
+    required = sum(key.required for key in keys_of(kind))
+
+    def read(node: Node, building: Building) -> object:
+        nonlocal made
+        if made is None:  # compiled at first use: a type may hold itself
+            made = {key.name: (key.field, reader(key.annotation), key.required) for key in keys_of(kind)}
+        values: dict[str, Any] = {"span": node.span} if has_span else {}
+        missing = required
+        top = kind is Flow
+        for name, child in mapping(node).items():
+            known = made.get(name)
+            if known is None:
+                raise Refused
+            target, read_child, needed = known
+            missing -= needed
+            if top:
+                building.place = name
+            values[target] = read_child(child, building)
+        if missing:
+            raise Refused
+        return kind(**values)
+
+    return read
+
+
+def numbered(read_step: Reader) -> Reader:
+    def read(node: Node, building: Building) -> object:
+        building.step += 1
+        return read_step(node, building)
+
+    return read
+
+
+# ── the forms a dataclass cannot say ─────────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def check_reader(name: str) -> tuple[Callable[[Any], Any], Reader, bool]:
+    """How to make the check, how to read its value, whether it needs one; raise Refused for an unknown name."""
+    if name not in checks:
+        raise Refused
+    value = check_value(checks[name])
+    valueless = all(branch in (None, NoneType) for branch in branches(value.annotation))
+    return checks[name], refuse if valueless else reader(value.annotation), value.optional
+
+
+def refuse(node: Node, building: Building) -> object:
+    raise Refused
+
+
+def read_check(name: str, key: Span, node: Node, building: Building) -> Expectation:
+    make, read_value, optional = check_reader(name)
+    if node.value is None and optional:
+        return Expectation(name, make(), key, key)  # type: ignore[call-arg]
+    return Expectation(name, make(read_value(node, building)), key, node.span)
+
+
+def read_expectations(node: Node, building: Building) -> tuple[Expectation, ...]:
+    if type(node.value) is dict:
+        return read_checks(node, building)
+    if type(node.value) is list:
+        if not node.value:
+            raise Refused
+        return tuple([read_listed(item, building) for item in node.value])
+    if node.value == "" or node.value in checks:
+        raise Refused
+    return (read_check("contains", node.span, node, building),)
+
+
+def read_checks(node: Node, building: Building) -> tuple[Expectation, ...]:
+    entries = mapping(node)
+    if not entries:
+        raise Refused
+    return tuple([read_check(name, node.keys[name], value, building) for name, value in entries.items()])
+
+
+def read_listed(node: Node, building: Building) -> Expectation:
+    if type(node.value) is str:
+        make, _, optional = check_reader(node.value)
+        if not optional:
+            raise Refused
+        return Expectation(node.value, make(), node.span, node.span)  # type: ignore[call-arg]
+    if len(mapping(node)) != 1:
+        raise Refused
+    return read_checks(node, building)[0]
+
+
+def read_tool(node: Node, building: Building) -> Tool:
+    if type(node.value) is str:
+        return Tool(built_in(node.value), span=node.span)
+    entries = mapping(node)
+    if "type" in entries:
+        others = {key: value for key, value in entries.items() if key != "type"}
+        return tool(str(entries["type"].value), others, node.span, building)
+    if len(entries) != 1:
+        raise Refused
+    name, value = next(iter(entries.items()))
+    if type(value.value) is dict:
+        return tool(name, value.value, node.keys[name], building)
+    description = None if value.value is None else read_text(value, building)
+    return Tool(built_in(name), description, span=node.keys[name])
+
+
+def tool(name: str, entries: dict[str, Node], span: Span, building: Building) -> Tool:
+    settings = {}
+    description = None
+    for key, value in entries.items():
+        if key in NOT_SETTINGS or (key in ("auth", "prompt_ra") and type(value.value) is not dict):
+            raise Refused
+        if key == "description":
+            description = read_text(value, building)
+        else:
+            settings[key] = read_anything(value, building)
+    return Tool(built_in(name), description, settings or None, span)
+
+
+def built_in(name: str) -> str:
+    if name in BUILT_IN_TOOLS:
+        return name
+    raise Refused
+
+
+def read_seed_message(node: Node, building: Building) -> SeedMessage:
+    entries = mapping(node)
+    if len(entries) != 1:
+        raise Refused
+    role, value = next(iter(entries.items()))
+    if role not in (Role.USER, Role.ASSISTANT) or value.value == "":
+        raise Refused
+    return SeedMessage(Role(role), read_text(value, building))
