@@ -1,22 +1,34 @@
 """The services a flow can be played against, one file each."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from runner.model import (
     Assistant,
     AssistantObject,
+    Flow,
     Message,
     Role,
     Run,
     RunOverrides,
     RunStep,
+    Sampling,
     Thread,
     ThreadSetup,
 )
+from runner.words import _
 
-__all__ = ["Capabilities", "Connection", "StreamEvent", "Target", "TargetError"]
+__all__ = [
+    "Capabilities",
+    "Connection",
+    "ConnectionProblem",
+    "StreamEvent",
+    "Target",
+    "TargetError",
+    "lacking",
+    "open_target",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,10 @@ class Connection:
     streaming: bool = True
 
 
+class ConnectionProblem(Exception):
+    """A connection that must not be made, such as one that would carry a key to a stranger; carries a sentence."""
+
+
 class TargetError(Exception):
     """A call that gave no usable answer: `call` is like `POST /threads`; status 0 means that no answer came.
 
@@ -57,6 +73,13 @@ class TargetError(Exception):
         self.status = status
         self.code = code
         self.request_id = request_id
+
+    @property
+    def sentence(self) -> str:
+        """Everything support asks for, on one line: call, status, code, message, request id."""
+        known = " ".join(filter(None, (str(self.status or ""), self.code)))
+        line = ": ".join(filter(None, (self.call, known, self.message)))
+        return _("{line} (request id {id})").format(line=line, id=self.request_id) if self.request_id else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +100,8 @@ class Target(Protocol):
     key_variable: ClassVar[str | None]
     simulated: ClassVar[bool]
 
+    @classmethod
+    def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self: ...
     async def create_assistant(self, assistant: Assistant) -> AssistantObject: ...
     async def create_thread(self, setup: ThreadSetup | None) -> Thread: ...
     async def add_message(self, thread_id: str, text: str, role: Role = Role.USER) -> Message: ...
@@ -87,10 +112,39 @@ class Target(Protocol):
         self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: str | None
     ) -> AsyncIterator[StreamEvent]: ...
     async def read_run(self, thread_id: str, run_id: str) -> Run: ...
-    async def list_messages(self, thread_id: str) -> tuple[Message, ...]: ...
+    async def list_messages(self, thread_id: str, newer_than: str = "") -> tuple[Message, ...]: ...
     async def list_steps(self, thread_id: str, run_id: str) -> tuple[RunStep, ...]: ...
     async def cancel_run(self, thread_id: str, run_id: str) -> None: ...
     async def delete_thread(self, thread_id: str) -> None: ...
     async def delete_assistant(self, assistant_id: str) -> None: ...
     async def fetch_image(self, url: str) -> bytes: ...
     async def close(self) -> None: ...
+
+
+def open_target(
+    connection: Connection, environment: Mapping[str, str], *, trace: Callable[[str], None] | None = None
+) -> Target:
+    """The target a connection names, ready for calls; `trace` receives a line about each.
+
+    Raises KeyError when no target has the name, ConnectionProblem when the connection must not be made.
+    """
+    from runner.registry import targets
+
+    kind: type[Target] = targets[connection.target]
+    return kind.open(connection, environment, trace)
+
+
+def lacking(flow: Flow, name: str, capabilities: Capabilities) -> Iterator[str]:
+    """What a flow needs and the target called `name` does not have, in sentences."""
+    wanted = (*flow.assistant.tools, *(tool for step in flow.steps if step.run for tool in step.run.tools or ()))
+    for type_ in dict.fromkeys(tool.type for tool in wanted):
+        if capabilities.tools is not None and type_ not in capabilities.tools:
+            yield _("target `{target}` has no tool `{tool}`").format(target=name, tool=type_)
+    chosen: tuple[Sampling, ...] = (flow.assistant, *(step.run for step in flow.steps if step.run))
+    for setting in ("temperature", "top_p", "top_k", "max_tokens"):
+        if setting not in capabilities.sampling and any(getattr(one, setting) is not None for one in chosen):
+            yield _("target `{target}` knows no `{setting}`").format(target=name, setting=setting)
+    if not capabilities.existing and flow.assistant.id is not None:
+        yield _("target `{target}` cannot use an existing assistant by `id`").format(target=name)
+    if not capabilities.existing and flow.thread is not None and flow.thread.id is not None:
+        yield _("target `{target}` cannot use an existing thread by `id`").format(target=name)

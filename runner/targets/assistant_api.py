@@ -1,0 +1,333 @@
+"""Speak the Assistant API over an httpx client: one method a call, every fault a TargetError."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import ClassVar, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from runner.model import (
+    Assistant,
+    AssistantObject,
+    Message,
+    Role,
+    Run,
+    RunOverrides,
+    RunStep,
+    ServiceError,
+    Thread,
+    ThreadSetup,
+)
+from runner.targets import Capabilities, Connection, ConnectionProblem, StreamEvent, TargetError
+from runner.transport.network import TIMEOUTS, Network, TooLarge, body_of, check_address, open_client, origin
+from runner.transport.public import IMAGE_SECONDS, Unreachable, fetch, fetch_public
+from runner.wire import WireError
+from runner.wire import assistant_api as wire
+from runner.wire.sse import EventDecoder, ServerEvent
+from runner.words import _
+
+__all__ = ["AssistantApi"]
+
+Decoded = TypeVar("Decoded")
+
+NO_HEADERS: Mapping[str, str] = {}
+
+PAGES = 10
+"""How many pages of a list are read at most."""
+
+
+class AssistantApi:
+    """A service that speaks DashScope's Assistant API below `base_url`; subclasses say which one."""
+
+    name: ClassVar[str] = "assistant-api"
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    default_base_url: ClassVar[str] = ""
+    key_variable: ClassVar[str | None] = None
+    simulated: ClassVar[bool] = False
+
+    def __init__(self, client: httpx.AsyncClient, connection: Connection, key: str | None = None) -> None:
+        self.client = client
+        self.connection = connection
+        self.base_url = connection.base_url.rstrip("/")
+        self.key = key
+        self.headers = {"Accept": "application/json"}
+        if key is not None:
+            self.headers["Authorization"] = f"Bearer {key}"
+        if connection.workspace:
+            self.headers["X-DashScope-WorkSpace"] = connection.workspace
+
+    @classmethod
+    def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self:
+        """Raise ConnectionProblem when the key is missing, or would go where it must not."""
+        variable = connection.key_variable or cls.key_variable
+        check_address(connection.base_url, key_variable=variable)
+        key = environment.get(variable, "").strip() if variable else None
+        if key == "":
+            raise ConnectionProblem(
+                _("{variable} is not set; target `{target}` needs its key there").format(variable=variable, target=cls.name)
+            )
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise ConnectionProblem(_("{variable} holds characters that no key has").format(variable=variable))
+        transport = cls.transport(connection)
+        if trace is not None:
+            from runner.clean import Redactor
+            from runner.transport.trace import Tracing
+
+            transport = Tracing(transport, trace, Redactor((key,) if key else ()))
+        return cls(open_client(transport), connection, key)
+
+    @classmethod
+    def transport(cls, connection: Connection) -> httpx.AsyncBaseTransport:
+        """What carries the calls."""
+        return Network(connection.base_url)
+
+    # ── the calls ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def create_assistant(self, assistant: Assistant) -> AssistantObject:
+        body = wire.encode_assistant(assistant)
+        return await self.call("POST", "/assistants", lambda payload: wire.decode_assistant(payload, body), body=body)
+
+    async def create_thread(self, setup: ThreadSetup | None) -> Thread:
+        body = wire.encode_thread(setup)
+        return await self.call("POST", "/threads", lambda payload: wire.decode_thread(payload, body), body=body)
+
+    async def add_message(self, thread_id: str, text: str, role: Role = Role.USER) -> Message:
+        body = wire.encode_message(text, role)
+        path = f"/threads/{quoted(thread_id)}/messages"
+        return await self.call("POST", path, lambda payload: wire.decode_message(payload, body), body=body)
+
+    async def create_run(self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: str | None) -> Run:
+        body = wire.encode_run(assistant_id, overrides, stream=False)
+        path = f"/threads/{quoted(thread_id)}/runs"
+        return await self.call("POST", path, lambda payload: wire.decode_run(payload, body), body=body, sample=sample)
+
+    async def stream_run(
+        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: str | None
+    ) -> AsyncIterator[StreamEvent]:
+        """The run's events until the stream ends, however it ends; a service that answers with the run itself gives one."""
+        body = wire.encode_run(assistant_id, overrides, stream=True)
+        path = f"/threads/{quoted(thread_id)}/runs"
+        call = f"POST {path}"
+        decoder = EventDecoder()
+        async with self.answer("POST", path, body=body, sample=sample) as response:
+            if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                run = await self.read(call, response, lambda payload: wire.decode_run(payload, body))
+                yield StreamEvent(f"thread.run.{run.status}", run)
+                return
+            with self.faults(call):
+                async for piece in body_of(response):
+                    for event in decoder.feed(piece):
+                        if told := self.understood(call, event, body):
+                            yield told
+
+    def understood(self, call: str, event: ServerEvent, sent: Mapping[str, object]) -> StreamEvent | None:
+        if event.name == "error":
+            raise self.refused(call, 200, event.data.encode())
+        if event.name.startswith("thread.run.") and not event.name.startswith("thread.run.step."):
+            return StreamEvent(event.name, wire.decode_run(wire.decode_json(event.data), sent))
+        if event.name == "thread.message.delta":
+            return StreamEvent(event.name, text=wire.decode_delta(wire.decode_json(event.data)))
+        return None
+
+    async def read_run(self, thread_id: str, run_id: str) -> Run:
+        return await self.call("GET", f"/threads/{quoted(thread_id)}/runs/{quoted(run_id)}", wire.decode_run)
+
+    async def list_messages(self, thread_id: str, newer_than: str = "") -> tuple[Message, ...]:
+        """Newest first: those after the message `newer_than`, or one page of them."""
+        found: list[Message] = []
+        async for item in self.pages(f"/threads/{quoted(thread_id)}/messages", PAGES if newer_than else 1):
+            message = wire.decode_message(item)
+            if newer_than and message.id == newer_than:
+                break
+            found.append(message)
+        return tuple(found)
+
+    async def list_steps(self, thread_id: str, run_id: str) -> tuple[RunStep, ...]:
+        """Oldest first."""
+        path = f"/threads/{quoted(thread_id)}/runs/{quoted(run_id)}/steps"
+        return tuple(reversed([wire.decode_step(item) async for item in self.pages(path, PAGES)]))
+
+    async def pages(self, path: str, most: int) -> AsyncIterator[object]:
+        # Newest first is asked for although it is the default; no `limit`, whose maximum is not published.
+        query = {"order": "desc"}
+        for _page in range(most):
+            page = await self.call("GET", path, wire.decode_page, query=query)
+            for item in page.items:
+                yield item
+            if not page.has_more or not page.last_id:
+                return
+            query["after"] = page.last_id
+
+    async def cancel_run(self, thread_id: str, run_id: str) -> None:
+        """Ask the run to stop. A service without that call, or a run that has ended, is no error."""
+        try:
+            await self.call("POST", f"/threads/{quoted(thread_id)}/runs/{quoted(run_id)}/cancel", wire.decode_run)
+        except TargetError as error:
+            if error.status not in (400, 404, 405, 409):
+                raise
+
+    async def delete_thread(self, thread_id: str) -> None:
+        await self.delete(f"/threads/{quoted(thread_id)}")
+
+    async def delete_assistant(self, assistant_id: str) -> None:
+        await self.delete(f"/assistants/{quoted(assistant_id)}")
+
+    async def delete(self, path: str) -> None:
+        try:
+            deleted = await self.call("DELETE", path, wire.decode_deleted)
+        except TargetError as error:
+            if error.status == 404:
+                return
+            raise
+        if not deleted:
+            raise TargetError(f"DELETE {path}", _("the service says that it was not deleted"), status=200)
+
+    async def fetch_image(self, url: str) -> bytes:
+        """The bytes of a picture, asked for without any credential; from the service itself or a public https address."""
+        try:
+            if origin(url) != origin(self.base_url):
+                return await fetch_public(url)
+            async with asyncio.timeout(IMAGE_SECONDS):
+                return await fetch(self.client, self.client.build_request("GET", url))
+        except TimeoutError as error:
+            reason = _("it did not come within {seconds} s").format(seconds=IMAGE_SECONDS)
+            raise TargetError("GET", reason) from error
+        except (ValueError, httpx.InvalidURL) as error:
+            raise TargetError("GET", _("its address is not a URL")) from error
+        except Unreachable as error:
+            raise TargetError("GET", str(error)) from error
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+    # ── how a call is made, and what can go wrong ────────────────────────────────────────────────────────────────────
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        decode: Callable[[object], Decoded],
+        *,
+        body: Mapping[str, object] | None = None,
+        query: Mapping[str, str] | None = None,
+        sample: str | None = None,
+    ) -> Decoded:
+        async with self.answer(method, path, body=body, query=query, sample=sample) as response:
+            return await self.read(f"{method} {path}", response, decode)
+
+    @asynccontextmanager
+    async def answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, object] | None = None,
+        query: Mapping[str, str] | None = None,
+        sample: str | None = None,
+    ) -> AsyncIterator[httpx.Response]:
+        """A successful answer whose body is still to be read."""
+        call = f"{method} {path}"
+        request = self.client.build_request(
+            method,
+            self.base_url + path,
+            json=body,
+            params=query,
+            headers=self.headers,
+            extensions={} if sample is None else {"runflow.sample": sample},
+        )
+        with self.faults(call):
+            response = await self.client.send(request, stream=True)
+        try:
+            if not response.is_success:
+                with self.faults(call, response.status_code):
+                    refusal = b"".join([piece async for piece in body_of(response)])
+                raise self.refused(call, response.status_code, refusal, response.headers)
+            yield response
+        finally:
+            await response.aclose()
+
+    async def read(self, call: str, response: httpx.Response, decode: Callable[[object], Decoded]) -> Decoded:
+        with self.faults(call, response.status_code):
+            data = b"".join([piece async for piece in body_of(response)])
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+            if kind and "json" not in kind:
+                raise TargetError(
+                    call, _("the answer is {kind} instead of JSON").format(kind=kind), status=response.status_code
+                )
+            return decode(wire.decode_json(data))
+
+    def refused(self, call: str, status: int, data: bytes, headers: Mapping[str, str] = NO_HEADERS) -> TargetError:
+        """The error an answer other than 2xx, or an `error` event, stands for."""
+        try:
+            told = wire.decode_error(wire.decode_json(data))
+        except WireError:
+            told = None
+        if told is None:
+            kind = headers.get("Content-Type", "").partition(";")[0].strip()
+            message = _("the answer is {kind} instead of an error in JSON").format(kind=kind) if kind else _("no reason given")
+        else:
+            message = told[0].message
+        if 300 <= status < 400:
+            message = _("redirected to {place}, which is not followed").format(place=headers.get("Location", "?"))
+        if status == 401:
+            message = ": ".join(filter(None, (message, self.advice())))
+        error, request_id = told or (ServiceError("", ""), "")
+        return TargetError(
+            call, self.without_key(message), status=status, code=self.without_key(error.code), request_id=request_id
+        )
+
+    def advice(self) -> str:
+        variable = self.connection.key_variable or self.key_variable
+        return _("check the key in {variable}").format(variable=variable) if variable else ""
+
+    def without_key(self, text: str) -> str:
+        # Services like to quote the key they refuse.
+        return text.replace(self.key, "…") if self.key else text
+
+    @contextmanager
+    def faults(self, call: str, status: int = 0) -> Iterator[None]:
+        """Whatever goes wrong inside becomes a TargetError of this call."""
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise TargetError(call, self.trouble(error), status=status) from error
+        except (TooLarge, WireError) as error:
+            raise TargetError(call, str(error), status=status) from error
+
+    def trouble(self, error: httpx.HTTPError) -> str:
+        host = httpx.URL(self.base_url).host
+        match error:
+            case httpx.ConnectTimeout():
+                return _("no connection to {host} within {seconds} s").format(host=host, seconds=TIMEOUTS.connect)
+            case httpx.ConnectError():
+                if certificate := refused_certificate(error):
+                    return _(
+                        "the certificate of {host} is not trusted: {reason}; name your own authority in SSL_CERT_FILE"
+                    ).format(host=host, reason=certificate)
+                return _("no connection to {host}: {reason}").format(host=host, reason=error)
+            case httpx.ProxyError():
+                return _("the proxy did not lead to {host}: {reason}").format(host=host, reason=error)
+            case httpx.TimeoutException():
+                return _("no answer from {host} within {seconds} s").format(host=host, seconds=TIMEOUTS.read)
+            case httpx.DecodingError():
+                return _("the answer cannot be unpacked")
+            case _other:
+                return _("the connection to {host} broke: {reason}").format(
+                    host=host, reason=str(error) or type(error).__name__
+                )
+
+
+def quoted(id: str) -> str:
+    return quote(id, safe="")
+
+
+def refused_certificate(error: BaseException | None) -> str:
+    """Why a certificate was refused, if that is what lies beneath; empty if not."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return ""

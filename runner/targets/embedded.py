@@ -1,0 +1,26 @@
+"""The assistant service inside runflow itself: no key, no network, and a scripted model."""
+
+from typing import ClassVar
+
+import httpx
+
+from runner.registry import target
+from runner.targets import Connection
+from runner.targets.assistant_api import AssistantApi
+
+__all__ = ["Embedded"]
+
+
+@target("embedded")
+class Embedded(AssistantApi):
+    """The embedded service, in process. Its model follows a script: a pass checks the flow, not a model."""
+
+    default_base_url: ClassVar[str] = "http://embedded.invalid/api/v1"
+    simulated: ClassVar[bool] = True
+
+    @classmethod
+    def transport(cls, connection: Connection) -> httpx.AsyncBaseTransport:
+        from runner.embedded.service import Service
+        from runner.transport.embedded import EmbeddedTransport
+
+        return EmbeddedTransport(Service())

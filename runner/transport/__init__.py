@@ -1,0 +1,1 @@
+"""The doors to a service: httpx clients and transports, with the guards every call passes."""

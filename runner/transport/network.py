@@ -1,0 +1,101 @@
+"""Open an httpx client for a service: time-outs, proxies, no redirects, no cookies, and no key for strangers."""
+
+from collections.abc import AsyncIterator
+from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import httpx
+
+from runner.targets import ConnectionProblem
+from runner.words import _
+
+__all__ = ["BODY_LIMIT", "Network", "TooLarge", "body_of", "check_address", "is_loopback", "open_client", "origin"]
+
+BODY_LIMIT = 16_000_000
+"""The longest body, in bytes after decoding."""
+
+TIMEOUTS = httpx.Timeout(connect=5, write=30, pool=10, read=60)
+
+
+class TooLarge(Exception):
+    """A body went on beyond its limit, or would not say how it is packed."""
+
+
+def check_address(base_url: str, *, key_variable: str | None) -> None:
+    """Raise ConnectionProblem unless calls may go there, carrying the key of that variable if there is one.
+
+    Which hosts may have a key is decided where the base URL's origin is known: in the settings.
+    """
+    try:
+        parts = urlsplit(base_url)
+        host = parts.hostname or ""
+        parts.port  # noqa: B018 - raises ValueError when it is no number
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in ("http", "https"):
+        raise ConnectionProblem(_("`{url}` is not an address like https://host/api/v1").format(url=without_user(base_url)))
+    if parts.username is not None or parts.password is not None:
+        raise ConnectionProblem(_("the base URL must not hold a user name or password; write https://{host}").format(host=host))
+    if key_variable is not None and parts.scheme != "https" and not is_loopback(host):
+        raise ConnectionProblem(
+            _("the key in {variable} is not sent over plain http; write https://{host}").format(
+                variable=key_variable, host=host
+            )
+        )
+
+
+def without_user(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.rpartition("@")[2]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name alone says that it is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port; raises ValueError for what is no URL."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+class Network(httpx.AsyncBaseTransport):
+    """The way to a service over the network; connections are kept for the next call."""
+
+    def __init__(self, base_url: str) -> None:
+        # Proxies come from the environment, but no proxy has a way to this machine.
+        self.client = httpx.AsyncClient(trust_env=not is_loopback(urlsplit(base_url).hostname or ""))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.client.send(request, stream=True, follow_redirects=False)
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+
+
+def open_client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    """A client for what `transport` leads to. It holds no credential: those are given call by call; and takes no cookie."""
+    client = httpx.AsyncClient(transport=transport, timeout=TIMEOUTS, trust_env=False, headers={"Accept-Encoding": "identity"})
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
+
+
+async def body_of(response: httpx.Response, limit: int = BODY_LIMIT) -> AsyncIterator[bytes]:
+    """The pieces of a body, counted after decoding while they come; raise TooLarge beyond `limit`.
+
+    Nothing but `identity` is asked for. One layer of packing is undone all the same, as some gateways insist; two could
+    unfold a thousandfold twice within one piece.
+    """
+    if "," in response.headers.get("Content-Encoding", ""):
+        raise TooLarge(_("the answer is packed more than once"))
+    total = 0
+    async for piece in response.aiter_bytes():
+        total += len(piece)
+        if total > limit:
+            raise TooLarge(_("the answer is longer than {limit} MB").format(limit=limit // 1_000_000))
+        yield piece

@@ -1,0 +1,393 @@
+"""The Assistant API's bodies: what is sent, made from a flow; what comes back, read into the service's vocabulary.
+
+The service's own samples differ from its tables, so reading is tolerant: null, {}, [], 0, -1 and "" all mean "none", unknown
+fields are ignored, and a tool call may be written in any of the ways seen. What has another shape raises WireError.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from runner.model import (
+    Assistant,
+    AssistantObject,
+    FromFile,
+    Message,
+    Role,
+    Run,
+    RunOverrides,
+    RunStep,
+    Sampling,
+    ServiceError,
+    Thread,
+    ThreadSetup,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from runner.wire import WireError
+from runner.words import _
+
+__all__ = [
+    "Page",
+    "decode_assistant",
+    "decode_deleted",
+    "decode_delta",
+    "decode_error",
+    "decode_json",
+    "decode_message",
+    "decode_page",
+    "decode_run",
+    "decode_step",
+    "decode_thread",
+    "encode_assistant",
+    "encode_message",
+    "encode_run",
+    "encode_thread",
+]
+
+Body = dict[str, object]
+
+# ── what is sent ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def encode_assistant(assistant: Assistant) -> Body:
+    """The body of `POST /assistants`; only what the author gave."""
+    return present(
+        model=assistant.model,
+        name=assistant.name,
+        description=assistant.description,
+        instructions=encode_text(assistant.instructions),
+        tools=encode_tools(assistant.tools) or None,
+        metadata=assistant.metadata and dict(assistant.metadata),
+        **encode_sampling(assistant),
+    )
+
+
+def encode_thread(setup: ThreadSetup | None) -> Body:
+    """The body of `POST /threads`; `{}` for an empty thread."""
+    if setup is None:
+        return {}
+    return present(
+        messages=[encode_message(message.text, message.role) for message in setup.messages] or None,
+        metadata=setup.metadata and dict(setup.metadata),
+    )
+
+
+def encode_message(text: str, role: Role = Role.USER) -> Body:
+    """The body of `POST /threads/{id}/messages`."""
+    return {"role": str(role), "content": text}
+
+
+def encode_run(assistant_id: str, overrides: RunOverrides | None, *, stream: bool) -> Body:
+    """The body of `POST /threads/{id}/runs`."""
+    body: Body = {"assistant_id": assistant_id, "stream": stream}
+    if overrides is None:
+        return body
+    return body | present(
+        model=overrides.model,
+        instructions=encode_text(overrides.instructions),
+        additional_instructions=overrides.additional_instructions,
+        tools=None if overrides.tools is None else encode_tools(overrides.tools),
+        **encode_sampling(overrides),
+    )
+
+
+def encode_text(text: str | FromFile | None) -> str | None:
+    if isinstance(text, FromFile):
+        raise TypeError(f"the text of {text.file} was not read before playing")
+    return text
+
+
+def encode_tools(tools: Sequence[Tool]) -> list[Body]:
+    return [present(type=tool.type, description=tool.description) | dict(tool.settings or {}) for tool in tools]
+
+
+def encode_sampling(sampling: Sampling) -> Body:
+    return {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_tokens": sampling.max_tokens,
+    }
+
+
+def present(**fields: object) -> Body:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+# ── what comes back ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list; `last_id` is where the next one begins when there is more."""
+
+    items: tuple[object, ...]
+    last_id: str
+    has_more: bool
+
+
+def decode_json(data: bytes | str) -> object:
+    """What JSON text says; raise WireError for anything else."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WireError(_("not valid JSON")) from error
+
+
+def decode_assistant(payload: object, sent: Mapping[str, object] | None = None) -> AssistantObject:
+    """An assistant; with the body it was made from, what the answer echoed otherwise."""
+    body = mapping(payload, "assistant")
+    return AssistantObject(
+        id=text(body, "id"),
+        model=text(body, "model"),
+        request_id=text(body, "request_id"),
+        notes=echoes(sent, body, "assistant"),
+    )
+
+
+def decode_thread(payload: object, sent: Mapping[str, object] | None = None) -> Thread:
+    """A thread; see `decode_assistant` for `sent`."""
+    body = mapping(payload, "thread")
+    return Thread(id=text(body, "id"), request_id=text(body, "request_id"), notes=echoes(sent, body, "thread"))
+
+
+def decode_message(payload: object, sent: Mapping[str, object] | None = None) -> Message:
+    """A message with the texts of its content joined; see `decode_assistant` for `sent`."""
+    body = mapping(payload, "thread.message")
+    content = body.get("content")
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else items(body, "content")
+    texts, files, urls = [], [], []
+    for part in (mapping(part, "content") for part in parts):
+        inner = part.get(text(part, "type"))
+        if isinstance(inner, str):
+            inner = {"value": inner, "url": inner}
+        if not isinstance(inner, Mapping):
+            continue
+        match text(part, "type"):
+            case "text":
+                texts.append(text(inner, "value"))
+            case "image_file":
+                files.append(text(inner, "file_id"))
+            case "image_url":
+                urls.append(text(inner, "url"))
+    said = "\n".join(texts)
+    return Message(
+        id=text(body, "id"),
+        role=text(body, "role"),
+        text=said,
+        thread_id=text(body, "thread_id"),
+        run_id=text(body, "run_id"),
+        image_file_ids=tuple(filter(None, files)),
+        image_urls=tuple(filter(None, urls)),
+        created_at=unix_seconds(body, "created_at"),
+        request_id=text(body, "request_id"),
+        notes=echoes(sent, {**body, "content": said}, "thread.message"),
+    )
+
+
+def decode_run(payload: object, sent: Mapping[str, object] | None = None) -> Run:
+    """A run in whatever state, known or not; see `decode_assistant` for `sent`."""
+    body = mapping(payload, "thread.run")
+    required = optional(optional(body, "required_action"), "submit_tool_outputs")
+    trouble = optional(body, "last_error")
+    return Run(
+        id=text(body, "id"),
+        thread_id=text(body, "thread_id"),
+        assistant_id=text(body, "assistant_id"),
+        status=text(body, "status"),
+        model=text(body, "model"),
+        last_error=ServiceError(text(trouble, "code"), text(trouble, "message")) if trouble else None,
+        required_calls=tuple(decode_call(call) for call in items(required, "tool_calls")),
+        usage=decode_usage(optional(body, "usage")),
+        request_id=text(body, "request_id"),
+        notes=echoes(sent, body, "thread.run"),
+    )
+
+
+def decode_step(payload: object) -> RunStep:
+    """A run step with its tool calls."""
+    body = mapping(payload, "thread.run.step")
+    calls = items(optional(body, "step_details"), "tool_calls")
+    return RunStep(text(body, "id"), text(body, "type"), text(body, "status"), tuple(decode_call(call) for call in calls))
+
+
+def decode_call(payload: object) -> ToolCall:
+    """A tool call: a function's, or `{"type": T, T: {…}}`, also under `plugin_name`, also without `type`."""
+    call = mapping(payload, "tool call")
+    kind = text(call, "type")
+    inner = optional(call, kind) or optional(call, "plugin_name")
+    if not inner:
+        kind, inner = next(((key, value) for key, value in call.items() if isinstance(value, Mapping) and value), (kind, {}))
+    is_function = kind == "function"
+    output = inner.get("output")
+    return ToolCall(
+        id=text(call, "id"),
+        name=text(inner, "name") if is_function else kind,
+        arguments=as_json_text(inner.get("arguments")) or "",
+        output=as_json_text(output if not is_none(output) or output == "" else inner.get("outputs")),
+        is_function=is_function,
+    )
+
+
+def decode_usage(usage: Mapping[str, object]) -> Usage | None:
+    given = count(usage, "input_tokens") or count(usage, "prompt_tokens")
+    made = count(usage, "output_tokens") or count(usage, "completion_tokens")
+    total = count(usage, "total_tokens") or given + made
+    return Usage(given, made, total) if total else None
+
+
+def decode_page(payload: object) -> Page:
+    """A page of a list, its items still to be decoded."""
+    body = mapping(payload, "list")
+    return Page(tuple(items(body, "data")), text(body, "last_id"), body.get("has_more") is True)
+
+
+def decode_deleted(payload: object) -> bool:
+    """Whether a delete answer says so; only an explicit false says no."""
+    return mapping(payload, "deleted object").get("deleted") is not False
+
+
+def decode_delta(payload: object) -> str:
+    """The piece of answer a `thread.message.delta` event carries."""
+    delta = optional(mapping(payload, "thread.message.delta"), "delta")
+    content = delta.get("content")
+    parts = [content] if isinstance(content, Mapping) else items(delta, "content")
+    return "".join(text(optional(mapping(part, "content"), "text"), "value") for part in parts)
+
+
+def decode_error(payload: object) -> tuple[ServiceError, str] | None:
+    """What an error body says, and its request id; None if it has no such shape. `{"error": {…}}` is read as well."""
+    if not isinstance(payload, Mapping):
+        return None
+    inner = payload.get("error")
+    body = inner if isinstance(inner, Mapping) else payload
+    try:
+        error = ServiceError(text(body, "code") or text(body, "type"), text(body, "message"))
+        request_id = text(payload, "request_id")
+    except WireError:
+        return None
+    return (error, request_id) if error.code or error.message else None
+
+
+# ── shapes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_none(value: object) -> bool:
+    return value is None or (value is not False and value in ({}, [], 0, -1, ""))
+
+
+def mapping(value: object, what: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise WireError(_("a JSON object was due for the {what}, not {got}").format(what=what, got=kind_of(value)))
+    return value
+
+
+def optional(body: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = body.get(key)
+    if is_none(value):
+        return {}
+    return mapping(value, f"`{key}`")
+
+
+def items(body: Mapping[str, object], key: str) -> Sequence[object]:
+    value = body.get(key)
+    if is_none(value):
+        return ()
+    if not isinstance(value, list):
+        raise WireError(_("`{key}` is {got} instead of a list").format(key=key, got=kind_of(value)))
+    return value
+
+
+def text(body: Mapping[str, object], key: str) -> str:
+    value = body.get(key)
+    if is_none(value):
+        return ""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise WireError(_("`{key}` is {got} instead of a text").format(key=key, got=kind_of(value)))
+
+
+def well_formed(value: str) -> str:
+    """JSON may spell half of a surrogate pair, which no file or terminal can hold."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def count(body: Mapping[str, object], key: str) -> int:
+    value = body.get(key)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def unix_seconds(body: Mapping[str, object], key: str) -> float:
+    """A time in seconds, whether it was sent in milliseconds or in seconds; 0 for none."""
+    value = body.get(key)
+    if not isinstance(value, int | float) or not value > 0:
+        return 0.0
+    return value / 1000 if value > 1e11 else float(value)
+
+
+def as_json_text(value: object) -> str | None:
+    if isinstance(value, str):
+        return well_formed(value)
+    return None if is_none(value) else well_formed(json.dumps(value, ensure_ascii=False))
+
+
+def kind_of(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return _("a boolean")
+        case str():
+            return _("a text")
+        case int() | float():
+            return _("a number")
+        case list():
+            return _("a list")
+        case _other:
+            return _("an object")
+
+
+# ── what was echoed ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+NEVER_ECHOED = frozenset({"stream", "additional_instructions", "messages"})
+JUDGED = frozenset({"model", "assistant_id", "thread_id"})
+"""Another value than sent is an error, not a note: the engine says so."""
+
+
+def echoes(sent: Mapping[str, object] | None, body: Mapping[str, object], kind: str) -> tuple[str, ...]:
+    return () if sent is None else tuple(differences({"object": kind, **sent}, body, kind))
+
+
+def differences(sent: Mapping[str, object], body: Mapping[str, object], kind: str) -> Iterator[str]:
+    for key, value in sent.items():
+        got = body.get(key)
+        if key in NEVER_ECHOED or is_none(value) or alike(value, got):
+            continue
+        if is_none(got):
+            yield _("the service's {kind} does not say its `{key}`").format(kind=kind, key=key)
+        elif key not in JUDGED:
+            yield _("the service's {kind} has another `{key}`: {got} instead of {sent}").format(
+                kind=kind, key=key, got=brief(got), sent=brief(value)
+            )
+
+
+def alike(sent: object, got: object) -> bool:
+    """Whether all that was sent is there; a service may add to it."""
+    if isinstance(sent, Mapping) and isinstance(got, Mapping):
+        return all(alike(value, got.get(key)) for key, value in sent.items())
+    if isinstance(sent, list) and isinstance(got, list):
+        return len(sent) == len(got) and all(map(alike, sent, got))
+    return sent == got or (is_none(sent) and is_none(got))
+
+
+def brief(value: object) -> str:
+    shown = json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= 80 else shown[:79] + "…"
