@@ -1,0 +1,107 @@
+"""Make text that others wrote safe to show: nothing in it moves a cursor, turns a line around or tells a secret.
+
+`visible` spells out what a terminal or an editor would obey or hide. `Redactor` masks secrets. Both are meant for the writers
+of every output, so that no other part has to remember them.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+__all__ = ["MASK", "Redactor", "one_line", "visible"]
+
+# Control characters but line feed and tab; bidirectional marks; line and paragraph separators; characters without width,
+# except the joiners that emoji and Persian need; tags; halves of surrogate pairs.
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """The text with control and invisible characters spelled like `\\u001b`; line feeds and tabs stay, CR LF is a line feed."""
+    return UNSAFE.sub(spelled, text.replace("\r\n", "\n"))
+
+
+def spelled(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def one_line(text: str, width: int = 80) -> str:
+    """The visible text on one line, white space as single spaces, at most `width` terminal cells; `…` stands for the rest."""
+    whole = len(text) <= 20 * width
+    line = " ".join(visible(text[: 20 * width]).split())
+    used = tuple(accumulate(map(cells, line)))
+    if whole and (not used or used[-1] <= width):
+        return line
+    return line[: bisect_right(used, width - 1)].rstrip() + "…"
+
+
+def cells(char: str) -> int:
+    """How many cells of a terminal a character takes."""
+    from unicodedata import combining, east_asian_width
+
+    if combining(char) or char in "\u200c\u200d\ufe0e\ufe0f":
+        return 0
+    return 2 if east_asian_width(char) in "WF" else 1
+
+
+MASK = "***"
+SHORTEST = 6
+SHAPES = (
+    re.compile(r"(?<![A-Za-z0-9])(sk-)[A-Za-z0-9_-]{8,}"),
+    re.compile(r"(?i)\b((?:bearer|basic)\s+)(?=[\w+/~.-]*[\d_+/~.-])[\w+/~.-]{8,}=*"),
+)
+
+
+class Redactor:
+    """Masks secrets in any text: their exact values, nine encodings of them, and what has the shape of a key.
+
+    The encodings: percent (only what must be, and every byte), base64 and its form for URLs (wherever the secret begins in
+    what was encoded), hexadecimal, JSON, JSON in ASCII, HTML, reversed. A value of fewer than six characters is not masked:
+    it would blot out ordinary words.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {form for secret in secrets if len(secret) >= SHORTEST for form in encodings(secret)}
+        self.forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+    def redact(self, text: str) -> str:
+        """The text with `***` for every secret; `sk-***` and `Bearer ***` for what only looks like one."""
+        for form in self.forms:
+            text = text.replace(form, MASK)
+        for shape in SHAPES:
+            text = shape.sub(rf"\1{MASK}", text)
+        return text
+
+
+def encodings(secret: str) -> Iterator[str]:
+    """The ways a secret may be written down; none so short that it could be part of ordinary text."""
+    import html
+    import json
+    from urllib.parse import quote, quote_plus
+
+    data = secret.encode("utf-8", "surrogatepass")
+    percent = "".join(f"%{byte:02X}" for byte in data)
+    yield from (secret, secret[::-1], data.hex(), data.hex().upper(), percent, percent.lower())
+    for quoted in (quote(data, safe=""), quote(data), quote_plus(data)):
+        yield quoted
+        yield re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
+    for escaped in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield from (escaped, escaped.replace("/", "\\/"))
+    yield from (html.escape(secret), html.escape(secret, quote=False), html.escape(secret).replace("&#x27;", "&#39;"))
+    yield from base64_forms(data)
+
+
+def base64_forms(data: bytes) -> Iterator[str]:
+    """What of the secret's base64 does not depend on what is encoded before and after it, for each of the three alignments."""
+    from base64 import b64encode
+
+    for before in range(3):
+        code = b64encode(bytes(before) + data).rstrip(b"=").decode()
+        first = (before * 8 + 5) // 6
+        last = (before + len(data)) * 8 // 6
+        core = code[first:last]
+        yield from (core, core.replace("+", "-").replace("/", "_"))
