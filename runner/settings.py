@@ -92,7 +92,7 @@ def table_of(path: Path) -> Mapping[str, object] | None:
     try:
         whole: Mapping[str, object] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise Problems([Diagnostic("toml-syntax", _("this file is not UTF-8"), str(path))]) from error
+        raise Problems([Diagnostic("not-utf-8", _("this file is not UTF-8"), str(path))]) from error
     except tomllib.TOMLDecodeError as error:
         raise Problems([toml_problem(path, error)]) from error
     if path.name == "runflow.toml":
@@ -178,7 +178,7 @@ def keys(path: Path) -> dict[str, str]:
     try:
         values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Problems([Diagnostic("dotenv-encoding", _("this file is not UTF-8"), str(path))]) from error
+        raise Problems([Diagnostic("not-utf-8", _("this file is not UTF-8"), str(path))]) from error
     return {name: value for name in KEY_VARIABLES if (value := values.get(name))}
 
 

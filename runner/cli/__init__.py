@@ -61,7 +61,10 @@ def guarded(arguments: list[str]) -> int:
     except output.OutputLost as error:
         return unwritable(error)
     except Exception as error:
-        return crashed(error, debug="--debug" in ours)
+        from runner.cli.reading import drawn
+        from runner.diagnostics import Problems
+
+        return drawn(error) if isinstance(error, Problems) else crashed(error, debug="--debug" in ours)
     return code if isinstance(code, int) else Exit.PASSED
 
 
@@ -69,7 +72,7 @@ def unwritable(error: output.OutputLost) -> int:
     from runner.cli.frame import Exit
     from runner.words import _
 
-    print("runflow:", _("standard output cannot be written: {reason}").format(reason=error), file=sys.stderr)
+    print("runflow:", _("cannot write {what}").format(what=error), file=sys.stderr)
     return Exit.NO_VERDICT
 
 

@@ -9,8 +9,8 @@ from typing import TextIO
 __all__ = ["OutputLost", "Stream", "colour", "prepare"]
 
 
-class OutputLost(Exception):
-    """Standard output could not be written, and not because its reader had left; carries the reason in words."""
+class OutputLost(OSError):
+    """Something could not be written, and not because its reader had left; says what and why."""
 
 
 class Stream(io.TextIOWrapper):
@@ -41,7 +41,7 @@ class Stream(io.TextIOWrapper):
 
     def lost(self, error: OSError) -> OutputLost:
         self.mute()
-        return OutputLost(error.strerror or str(error))
+        return OutputLost(f"{self.name}: {error.strerror}")
 
 
 def prepare() -> None:
@@ -63,6 +63,6 @@ def colour(stream: TextIO, environment: Mapping[str, str], *, wanted: bool = Tru
     """Whether to colour `stream`: NO_COLOR and `--no-color` forbid it, FORCE_COLOR demands it, or else a terminal has it."""
     if not wanted or environment.get("NO_COLOR"):
         return False
-    if environment.get("FORCE_COLOR"):
+    if environment.get("FORCE_COLOR", "") not in {"", "0"}:
         return True
     return stream.isatty() and environment.get("TERM") != "dumb"

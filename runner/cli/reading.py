@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from runner.cli import output
-from runner.cli.frame import WrongPath
+from runner.cli.frame import Exit, WrongPath
 from runner.words import _, ngettext
 
 if TYPE_CHECKING:
-    from runner.diagnostics import Diagnostic
+    from runner.diagnostics import Diagnostic, Problems
     from runner.load import Examined
 
-__all__ = ["SHOWN", "Tally", "collected", "destination", "examined", "show", "write_text"]
+__all__ = ["SHOWN", "Tally", "collected", "destination", "drawn", "examined", "show", "write_text"]
 
 SHOWN = 20
 """How many diagnostics are drawn; the rest are counted."""
@@ -78,14 +78,23 @@ def show(results: Iterable["Examined"], stream: TextIO, *, colour: bool) -> Tall
     drawn = 0
     for result in results:
         tally.add(result.diagnostics)
-        lines = result.document.lines if result.document else ()
         for diagnostic in result.diagnostics[: SHOWN - drawn]:
-            stream.write(render(diagnostic, lines, colour=colour) + "\n\n")
+            stream.write(render(diagnostic, result.lines(diagnostic.path), colour=colour) + "\n\n")
             drawn += 1
     rest = tally.errors + tally.warnings - drawn
     if rest:
         stream.write(_("… and {count} more").format(count=rest) + "\n\n")
     return tally
+
+
+def drawn(problems: "Problems") -> int:
+    """Draw what is wrong with a file that is no flow, such as the configuration; return the exit code."""
+    from runner.diagnostics import render
+
+    for diagnostic in problems.diagnostics:
+        lines = Path(diagnostic.path).read_text(encoding="utf-8", errors="replace").splitlines()
+        sys.stderr.write(render(diagnostic, lines, colour=output.colour(sys.stderr, os.environ)) + "\n\n")
+    return Exit.INVALID
 
 
 def destination(name: str, value: str | None) -> str | None:

@@ -77,7 +77,9 @@ class Machine:
     def add(self, diagnostic: "Diagnostic") -> None:
         import json
 
-        text = json.dumps(plain(diagnostic), ensure_ascii=False)
+        from runner.diagnostics import to_json
+
+        text = json.dumps(to_json(diagnostic), ensure_ascii=False)
         self.size += len(text.encode("utf-8", "backslashreplace")) + 6
         if self.left_out or self.size > LIMIT:
             self.left_out += 1
@@ -100,22 +102,3 @@ class Machine:
 
 def listed(texts: Sequence[str]) -> str:
     return "\n    " + ",\n    ".join(texts) + "\n  " if texts else ""
-
-
-def plain(diagnostic: "Diagnostic") -> dict[str, object]:
-    span = diagnostic.span
-    return {
-        "path": diagnostic.path,
-        "line": span.line if span else None,
-        "column": span.column if span else None,
-        "end_line": span.end_line if span else None,
-        "end_column": span.end_column if span else None,
-        "severity": str(diagnostic.severity),
-        "code": diagnostic.code,
-        "message": diagnostic.message,
-        "hint": diagnostic.hint,
-        "related": [
-            {"line": related.span.line, "column": related.span.column, "message": related.message}
-            for related in diagnostic.related
-        ],
-    }
