@@ -10,11 +10,11 @@ RUNNER = Path(__file__).parent.parent / "runner"
 
 # From the bottom up. A module may import from its own layer and from those before it, never from those after it.
 LAYERS = (
-    ("words", "clean"),
+    ("words", "clean", "files"),
     ("diagnostics", "forms"),
     ("model", "events"),
     ("registry",),
-    ("source", "variables"),
+    ("source", "mistakes", "variables"),
     ("checks", "schema", "explain"),
     ("build", "validate", "lint"),
     ("load",),

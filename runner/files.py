@@ -1,0 +1,35 @@
+"""Put a whole file in place of another, or leave the old one as it was."""
+
+import os
+from pathlib import Path
+from secrets import token_hex
+
+__all__ = ["replace"]
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Make `data` the content of `path`, all of it or, with OSError, none: the former file then stays as it was."""
+    path = path.resolve()
+    beside = path.with_name(f".{token_hex(8)}.part")
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    settle(path.parent)
+
+
+def settle(folder: Path) -> None:
+    """Make the new name last through a power cut, on systems where a folder can be synced."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,203 @@
+"""Where a run is told: a reporter turns envelopes into text and hands it to a sink. One file each."""
+
+import codecs
+import os
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from errno import EISDIR, ENOENT
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TextIO
+
+from runner.events import Envelope
+from runner.files import replace as replace_file
+from runner.registry import reporters
+from runner.words import _
+
+__all__ = ["Guarded", "Log", "Reporter", "Sink", "Stream", "WholeFile", "open_reporter"]
+
+Redact = Callable[[str], str]
+
+
+class Sink(Protocol):
+    """Where a reporter writes. `write` raises OSError when the text did not arrive."""
+
+    def write(self, text: str) -> object: ...
+    def flush(self) -> object: ...
+    def close(self) -> object: ...
+
+
+class Reporter(Protocol):
+    """Made with the sink it writes to; told everything that happens, then closed, which is when a whole document is written."""
+
+    name: ClassVar[str]
+    lasting: ClassVar[bool]
+    """True when each write adds to the file, False when one write is the whole of it."""
+
+    def receive(self, envelope: Envelope) -> None: ...
+    def close(self) -> None: ...
+
+
+def open_reporter(name: str, destination: str, redact: Redact, out: TextIO | None = None) -> Reporter:
+    """The reporter `name`, writing to the file `destination`, or for `-` to `out`, standard output unless told.
+
+    Raise OSError with a sentence for people when the file cannot be made; nothing is written yet.
+    """
+    kind = reporters[name]
+    sink = Stream(out or sys.stdout) if destination == "-" else open_sink(Path(destination), lasting=kind.lasting)
+    return Guarded(kind(Redacting(sink, redact)), sink, redact)
+
+
+def open_sink(path: Path, *, lasting: bool) -> Sink:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(ENOENT, _("there is no folder for this file; make it first"), str(path))
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, _("this is a folder; name a file"), str(path))
+    if lasting or (path.exists() and not path.is_file()):
+        return Log(path)
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(13, _("the folder of this file cannot be written to"), str(path))
+    return WholeFile(path)
+
+
+def encoded(text: str) -> bytes:
+    """Half a surrogate pair cannot be UTF-8; JSON reads the escape written for it back."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+class WholeFile:
+    """A file that is replaced by what is written, all of it or nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, text: str) -> None:
+        replace_file(self.path, encoded(text))
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Log:
+    """A file that grows by whole lines as they are written, begun anew by each run; a pipe or a device just the same."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        self.length = 0
+
+    def write(self, text: str) -> None:
+        data = encoded(text)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+        except OSError:
+            if stat.S_ISREG(os.fstat(self.descriptor).st_mode):
+                os.ftruncate(self.descriptor, self.length)
+            raise
+        self.length += len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+GLYPHS = {"✓": "ok", "✗": "FAILED", "│": "|", "·": "-", "–": "-", "→": "->", "▸": ">", "❯": ">", "…": "..."}
+"""Our own signs, for streams whose encoding lacks them."""
+
+
+def spelled(error: UnicodeError) -> tuple[str, int]:
+    """A codec's error handler: what cannot be encoded in other characters, or as an escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(GLYPHS.get(char) or char.encode("ascii", "backslashreplace").decode() for char in missing), error.end
+
+
+codecs.register_error("runflow.spelled", spelled)
+
+
+class Stream:
+    """An open text stream, never closed here. What its encoding cannot say is spelled in what it can."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.encoding = stream.encoding or "utf-8"
+
+    def write(self, text: str) -> None:
+        self.stream.write(text.encode(self.encoding, "runflow.spelled").decode(self.encoding))
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def close(self) -> None:
+        self.stream.flush()
+
+
+class Redacting:
+    """A sink that lets no secret through."""
+
+    def __init__(self, sink: Sink, redact: Redact) -> None:
+        self.sink = sink
+        self.redact = redact
+
+    def write(self, text: str) -> None:
+        self.sink.write(self.redact(text))
+
+    def flush(self) -> None:
+        self.sink.flush()
+
+    def close(self) -> None:
+        self.sink.close()
+
+
+class Guarded:
+    """Stands before every reporter: takes secrets out of what it is told, and keeps its trouble from the run.
+
+    An envelope is redacted as well as what is written, for a reporter may escape or cut a text. When the disk is full or the
+    pipe closed the run goes on, so that what was made at the service is deleted; `close` then raises the OSError.
+    """
+
+    name: ClassVar[str] = ""
+    lasting: ClassVar[bool] = True
+
+    def __init__(self, reporter: Reporter, sink: Sink, redact: Redact) -> None:
+        self.reporter = reporter
+        self.sink = sink
+        self.redact = redact
+        self.trouble: OSError | None = None
+
+    def receive(self, envelope: Envelope) -> None:
+        if self.trouble is not None:
+            return
+        try:
+            self.reporter.receive(redacted(envelope, self.redact))
+        except OSError as error:
+            self.trouble = error
+
+    def close(self) -> None:
+        try:
+            if self.trouble is not None:
+                raise self.trouble
+            self.reporter.close()
+        finally:
+            with suppress(OSError):
+                self.sink.close()
+
+
+def redacted(value: Any, redact: Redact) -> Any:
+    """`value` with every text in it redacted, however deep in dataclasses and tuples."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, tuple):
+        return tuple(redacted(item, redact) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: redacted(getattr(value, field.name), redact) for field in fields(value)})
+    return value

@@ -1,0 +1,53 @@
+"""A run as one JSON document, for machines: the Report as it is."""
+
+import json
+from dataclasses import fields
+from typing import Any, ClassVar
+
+from runner.clean import UNSAFE
+from runner.events import Envelope
+from runner.registry import reporter
+from runner.report import Fold, Report
+from runner.reporters import Sink
+
+__all__ = ["Json", "as_mapping", "document", "dumps", "schema"]
+
+
+@reporter("json")
+class Json:
+    """Writes the document when the run is over; `schemas/report.schema.json` describes it."""
+
+    name: ClassVar[str]
+    lasting: ClassVar[bool] = False
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.fold = Fold()
+
+    def receive(self, envelope: Envelope) -> None:
+        self.fold.receive(envelope)
+
+    def close(self) -> None:
+        self.sink.write(document(self.fold.report()))
+
+
+def document(report: Report) -> str:
+    return dumps(report, indent=2) + "\n"
+
+
+def as_mapping(value: Any) -> dict[str, object]:
+    """The fields of one dataclass."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def dumps(value: object, indent: int | None = None) -> str:
+    """JSON in every script, but with what could steer a terminal escaped; it reads back the same."""
+    text = json.dumps(value, ensure_ascii=False, default=as_mapping, indent=indent)
+    return UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def schema() -> dict[str, object]:
+    """The JSON Schema of the document."""
+    from runner.schema import schema_of
+
+    return {"title": "runflow report", **schema_of(Report)}

@@ -1,0 +1,514 @@
+"""Tell a run to the person at the terminal: live while it happens, as plain lines in a pipe or a CI log."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar, TextIO
+
+from runner.clean import one_line, visible
+from runner.diagnostics import cells, render
+from runner.events import (
+    AnswerReceived,
+    CaseEnded,
+    CaseStarted,
+    CheckEnded,
+    Envelope,
+    Event,
+    ImageSaved,
+    OperationEnded,
+    OperationStarted,
+    RunStatusChanged,
+    StepEnded,
+    StepStarted,
+    SuiteStarted,
+    TextArrived,
+    Warned,
+)
+from runner.model import Outcome
+from runner.registry import reporter
+from runner.report import CaseReport, Fold, StepReport, diagnostic, fold_case, fold_step
+from runner.reporters import Guarded, Redact, Reporter, Sink, Stream
+from runner.words import _, ngettext
+
+__all__ = ["Look", "Terminal", "open_terminal"]
+
+COLOURING = re.compile("\x1b\\[[0-9;]*m")
+SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+EXCERPT = 3
+"""Rows of an answer that are shown unless all of it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a stream can show; `animated` moves the cursor."""
+
+    colour: bool = False
+    animated: bool = False
+    width: int = 100
+
+    @classmethod
+    def of(cls, stream: TextIO, environment: Mapping[str, str]) -> "Look":
+        """NO_COLOR forbids colour and FORCE_COLOR demands it; only a terminal that nobody else reads is animated."""
+        terminal = stream.isatty() and environment.get("TERM") != "dumb"
+        watched = environment.get("CI", "").lower() in {"", "0", "false"}
+        forced = environment.get("FORCE_COLOR", "") not in {"", "0"}
+        return cls(
+            colour=not environment.get("NO_COLOR") and (forced or terminal),
+            animated=terminal and watched,
+            width=columns(stream) if terminal else 100,
+        )
+
+
+def columns(stream: TextIO) -> int:
+    import os
+
+    try:
+        return max(40, min(os.get_terminal_size(stream.fileno()).columns, 120))
+    except OSError:
+        return 100
+
+
+def open_terminal(
+    stream: TextIO,
+    redact: Redact,
+    environment: Mapping[str, str],
+    *,
+    verbose: bool = False,
+    quiet: bool = False,
+    colour: bool = True,
+) -> Reporter:
+    """The terminal reporter for `stream`; `colour` false is `--no-color`."""
+    from runner.reporters import Redacting
+
+    look = Look.of(stream, environment)
+    sink = Stream(stream)
+    look = look if colour else replace(look, colour=False)
+    return Guarded(Terminal(Redacting(sink, redact), look, verbose=verbose, quiet=quiet), sink, redact)
+
+
+@reporter("terminal")
+class Terminal:
+    """Every conversation: its operations with their durations, the answers, the checks, the verdict. Then a line that adds up.
+
+    `verbose` shows whole answers, as they stream; `quiet` only what did not pass.
+    """
+
+    name: ClassVar[str]
+    lasting: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        sink: Sink,
+        look: Look = Look(),
+        *,
+        verbose: bool = False,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.look = look
+        self.verbose = verbose
+        self.quiet = quiet
+        self.clock = clock
+        self.fold = Fold()
+        self.conversations: dict[int, Conversation] = {}
+        self.screen = Moving(sink, self.running) if look.animated else Still(sink)
+
+    def receive(self, envelope: Envelope) -> None:
+        self.fold.receive(envelope)
+        match envelope.event:
+            case SuiteStarted() as started:
+                self.screen.print(heading(started, self.look))
+            case CaseStarted() as started:
+                self.conversations[envelope.case] = Conversation(envelope.case, started, self.look, self.verbose, self.clock)
+            case event if conversation := self.conversations.get(envelope.case):
+                conversation.receive(event)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Print what is new of the first conversation that is under way, and of all before it, which have ended."""
+        for number, conversation in list(self.conversations.items()):
+            lines = conversation.take() if conversation.ended or not self.quiet else []
+            if not self.quiet or conversation.outcome not in {Outcome.PASSED, Outcome.SKIPPED}:
+                self.screen.print(lines)
+            if not conversation.ended:
+                return
+            del self.conversations[number]
+
+    def running(self) -> list[str]:
+        """What is under way just now, for the moving part of a terminal."""
+        return [] if self.quiet else next((each.running() for each in self.conversations.values()), [])
+
+    def close(self) -> None:
+        """Print what was interrupted, and the summary."""
+        self.screen.stop()
+        for conversation in self.conversations.values():
+            conversation.interrupt()
+        self.catch_up()
+        report = self.fold.report()
+        style = "green" if report.exit_code == 0 else "yellow" if report.exit_code == 5 else "red"
+        self.screen.print(["", Painter(self.look).paint(report.summary_line(), "bold", style)])
+
+
+def heading(started: SuiteStarted, look: Look) -> list[str]:
+    paint = Painter(look)
+    where = "" if started.simulated else f", {started.base_url}"
+    target = _("target {target} ({reason})").format(target=started.target + where, reason=started.reason)
+    lines = [paint.join([paint.paint(f"runflow {started.version}", "bold"), one_line(target)])]
+    if started.simulated:
+        lines.append(paint.paint(_("no model answers here: a pass checks the flow, not a model"), "yellow"))
+    return lines
+
+
+class Painter:
+    """Signs, colours and widths for one Look."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self.dot = self.paint("·", "dim")
+        self.bar = self.paint("│", "dim")
+        self.arrow = self.paint("→", "cyan")
+        self.prompt = self.paint("❯", "cyan")
+
+    def paint(self, text: str, *styles: str) -> str:
+        if not self.look.colour or not styles:
+            return text
+        return f"\x1b[{';'.join(SGR[style] for style in styles)}m{text}\x1b[0m"
+
+    def mark(self, outcome: str) -> str:
+        match outcome:
+            case Outcome.PASSED:
+                return self.paint("✓", "green")
+            case Outcome.FAILED:
+                return self.paint("✗", "red")
+            case Outcome.SKIPPED:
+                return self.paint("–", "dim")
+        return self.paint("!", "red")
+
+    def join(self, parts: Iterable[str]) -> str:
+        return f" {self.dot} ".join(part for part in parts if part)
+
+    def flowing(self, parts: Iterable[str], indent: str) -> list[str]:
+        """Parts side by side, on as many lines as they need."""
+        lines: list[list[str]] = []
+        room = 0
+        for part in parts:
+            taken = cells(COLOURING.sub("", part)) + 3
+            if taken > room or not lines:
+                lines.append([])
+                room = self.look.width - len(indent) + 3
+            lines[-1].append(part)
+            room -= taken
+        return [indent + self.join(line) for line in lines]
+
+
+class Conversation:
+    """One conversation on its way to the screen: `take` gives the lines that have become final, `running` the others."""
+
+    def __init__(self, number: int, started: CaseStarted, look: Look, verbose: bool, clock: Callable[[], float]) -> None:
+        self.number = number
+        self.paint = Painter(look)
+        self.verbose = verbose
+        self.clock = clock
+        self.path = started.path
+        self.events: list[Event] = [started]
+        self.outcome = ""
+        self.lines = ["", self.title(started)]
+        self.step: StepStarted | None = None
+        self.told: list[str] = []
+        self.warnings: list[str] = []
+        self.operations: list[OperationEnded] = []
+        self.doing: tuple[OperationStarted, float] | None = None
+        self.status = ""
+        self.text = ""
+        self.room = look.width - 10
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.outcome)
+
+    def take(self) -> list[str]:
+        lines, self.lines = self.lines, []
+        return lines
+
+    def title(self, started: CaseStarted) -> str:
+        name = f"{started.flow} [{started.label}]" if started.label else started.flow
+        parts = [
+            self.paint.paint(one_line(name), "bold"),
+            one_line(started.model),
+            self.paint.paint(one_line(started.path), "dim"),
+        ]
+        return f"{self.paint.paint('▸', 'cyan')} {self.paint.join(parts)}"
+
+    def receive(self, event: Event) -> None:
+        self.events.append(event)
+        match event:
+            case StepStarted(step=step) if step > 0:
+                self.tell_operations("  ")
+                self.step = event
+                self.lines += self.question(event)
+            case OperationStarted():
+                self.doing, self.status = (event, self.clock()), ""
+            case RunStatusChanged():
+                self.status = event.status
+            case TextArrived():
+                self.text += event.text
+            case OperationEnded():
+                self.operations.append(event)
+                self.doing = None
+            case Warned():
+                self.warnings.append(event.message)
+            case ImageSaved() if event.trouble:
+                self.warnings.append(event.trouble)
+            case StepEnded(step=step) if step > 0:
+                self.end_step(step)
+            case CaseEnded():
+                self.end(fold_case(self.number, self.events))
+
+    def interrupt(self) -> None:
+        if not self.ended:
+            self.end(fold_case(self.number, self.events))
+
+    def question(self, started: StepStarted) -> list[str]:
+        first = f"  {started.step} {self.paint.prompt}"
+        said = self.cut(row for text in started.user for row in wrapped(text, self.room))
+        rows = [self.paint.paint(row, "bold") for row in said]
+        if started.name:
+            rows.insert(0, self.paint.paint(one_line(started.name), "dim"))
+        return [f"{first} {rows[0]}" if rows else first, *(f"    {self.paint.prompt} {row}" for row in rows[1:])]
+
+    def cut(self, rows: Iterator[str]) -> list[str]:
+        if self.verbose:
+            return list(rows)
+        shown = list(islice(rows, EXCERPT + 1))
+        return shown if len(shown) <= EXCERPT else [*shown[: EXCERPT - 1], f"{shown[EXCERPT - 1]} …"]
+
+    def end_step(self, number: int) -> None:
+        step = fold_step(number, self.events)
+        self.tell_operations("      ")
+        if step.answer is not None:
+            self.lines += self.answer(step.answer)
+        self.lines += self.checks(step.checks, "      ")
+        self.lines += self.reason(step, "      ")
+        self.step, self.text = None, ""
+
+    def reason(self, ended: StepReport | CaseReport, indent: str) -> list[str]:
+        """Why there is no verdict, unless that has been said already."""
+        if not ended.reason or ended.outcome in {Outcome.PASSED, Outcome.FAILED}:
+            return []
+        if any(ended.reason in text or text in ended.reason for text in self.told):
+            return []
+        self.told.append(ended.reason)
+        word = _("skipped") if ended.outcome == Outcome.SKIPPED else _("error")
+        return [f"{indent}{self.paint.mark(ended.outcome)} {word}: {sentence(ended.reason)}"]
+
+    def tell_operations(self, indent: str) -> None:
+        """The operations since the last time, and what was odd or wrong about them."""
+        self.lines += self.paint.flowing(map(self.timed, self.operations), indent)
+        self.lines += [f"{indent}{self.paint.paint('!', 'yellow')} {_('warning')}: {sentence(odd)}" for odd in self.warnings]
+        for ended in self.operations:
+            if ended.message:
+                self.told.append(ended.message)
+                self.lines.append(
+                    f"{indent}{self.paint.mark(ended.outcome)} {operation(ended.operation)}: {sentence(ended.message)}"
+                )
+        self.operations, self.warnings = [], []
+
+    def timed(self, ended: OperationEnded) -> str:
+        words = f"{operation(ended.operation)} {duration(ended.seconds)}"
+        return f"{self.paint.mark(ended.outcome)} {self.paint.paint(words, 'dim')}"
+
+    def answer(self, answer: AnswerReceived) -> list[str]:
+        rows = self.cut(wrapped(answer.text, self.room))
+        calls = [one_line(f"{call.name} {compact(call.arguments)}", self.room) for call in answer.calls]
+        return [f"      {self.paint.arrow} {call}" for call in calls] + [f"      {self.paint.bar} {row}" for row in rows]
+
+    def checks(self, checks: Sequence[CheckEnded], indent: str) -> list[str]:
+        parts = [f"{self.paint.mark(check.outcome)} {one_line(check.check)}" for check in checks]
+        lines = self.paint.flowing(parts, indent)
+        for check in checks:
+            if check.outcome != Outcome.PASSED:
+                drawn = render(diagnostic(check, self.path), source(self.path), colour=self.paint.look.colour)
+                lines += [f"{indent}{line}".rstrip() for line in ("", *drawn.split("\n"), "")]
+        return lines
+
+    def end(self, case: CaseReport) -> None:
+        self.outcome = case.outcome
+        if self.step is not None:
+            self.end_step(self.step.step)
+        if case.not_run:
+            last = len(case.steps) + case.not_run
+            numbers = str(last) if case.not_run == 1 else f"{len(case.steps) + 1}–{last}"
+            self.lines.append("  " + self.paint.paint(f"{numbers} – " + _("not run"), "dim"))
+        if case.left:
+            self.warnings.append(_("left at the service: {ids}").format(ids=", ".join(case.left)))
+        self.tell_operations("  ")
+        self.lines += self.checks(case.checks, "  ")
+        self.lines += self.reason(case, "  ")
+        self.lines.append(f"  {self.paint.mark(case.outcome)} {self.verdict(case)}")
+        self.lines += [f"    {self.paint.paint(visible(image.path), 'cyan')}" for image in case.images if image.path]
+
+    def verdict(self, case: CaseReport) -> str:
+        word, style = verdict(case.outcome)
+        failed = len(case.wrong)
+        count = len(case.all_checks)
+        checks = ngettext("{count} check", "{count} checks", count).format(count=count)
+        if not count:
+            checks = _("ran, 0 checks") if case.outcome == Outcome.PASSED else ""
+        elif failed:
+            checks = _("{failed} of {checks} not passed").format(failed=failed, checks=checks)
+        tokens = sum(step.answer.total_tokens or 0 for step in case.steps if step.answer)
+        counted = ngettext("{count} token", "{count} tokens", tokens).format(count=tokens) if tokens else ""
+        spent = duration(case.seconds) if case.outcome != Outcome.SKIPPED else ""
+        return self.paint.join([self.paint.paint(word, "bold", style), checks, counted, spent])
+
+    def running(self) -> list[str]:
+        """The operations of this moment, the one under way last, and with `verbose` the end of the answer so far."""
+        doing, parts, text = self.doing, list(map(self.timed, self.operations)), self.text
+        indent = "      " if self.step else "  "
+        if doing is not None:
+            started, since = doing
+            seconds = self.clock() - since
+            frame = FRAMES[int(seconds * 10) % len(FRAMES)]
+            words = [operation(started.operation), one_line(self.status).replace("_", " "), f"{seconds:.1f} s"]
+            parts.append(f"{self.paint.paint(frame, 'cyan')} {' '.join(word for word in words if word)}")
+        lines = self.paint.flowing(parts, indent)
+        if self.verbose and text:
+            lines += [f"{indent}{self.paint.bar} {row}" for row in list(wrapped(text[-2000:], self.room))[-8:]]
+        return lines
+
+
+class Still:
+    """Lines, one after the other, as a pipe or a log wants them."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def print(self, lines: Sequence[str]) -> None:
+        if lines:
+            self.sink.write("".join(f"{line}\n" for line in lines))
+            self.sink.flush()
+
+    def stop(self) -> None:
+        pass
+
+
+class Moving(Still):
+    """Lines that stay, and below them what is under way, drawn again ten times a second."""
+
+    def __init__(self, sink: Sink, running: Callable[[], list[str]]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        super().__init__(sink)
+        console = Console(file=sink, force_terminal=True, color_system="standard", highlight=False)  # type: ignore[arg-type]
+        self.text = Text.from_ansi
+        self.live = Live(
+            get_renderable=lambda: Text("\n").join(
+                Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in running()
+            ),
+            console=console,
+            refresh_per_second=10,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self.live.start()
+
+    def print(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.live.console.print(self.text(line), soft_wrap=True)
+
+    def stop(self) -> None:
+        self.live.stop()
+
+
+def operation(name: str) -> str:
+    words = {
+        "create_assistant": _("create assistant"),
+        "create_thread": _("create thread"),
+        "add_message": _("add message"),
+        "create_run": _("create run"),
+        "wait": _("wait"),
+        "read_answer": _("read answer"),
+        "cancel_run": _("cancel run"),
+        "delete_thread": _("delete thread"),
+        "delete_assistant": _("delete assistant"),
+    }
+    return words.get(name, one_line(name))
+
+
+def verdict(outcome: str) -> tuple[str, str]:
+    match outcome:
+        case Outcome.PASSED:
+            return _("passed"), "green"
+        case Outcome.FAILED:
+            return _("failed"), "red"
+        case Outcome.SKIPPED:
+            return _("skipped"), "dim"
+    return _("error"), "red"
+
+
+def duration(seconds: float) -> str:
+    """`3 ms`, `1.3 s`, `2 min 05 s`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s"
+
+
+def compact(arguments: str) -> str:
+    """Arguments as JSON that people can read, if they are JSON; as they came otherwise."""
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    return json.dumps(value, ensure_ascii=False)
+
+
+def source(path: str) -> tuple[str, ...]:
+    """The flow file's lines; none when it cannot be read any more."""
+    try:
+        return tuple(Path(path).read_bytes().decode("utf-8-sig", "replace").splitlines())
+    except OSError:
+        return ()
+
+
+def sentence(text: str) -> str:
+    """What somebody else says in a sentence, on one line; a page of HTML is cut."""
+    return one_line(text, 600)
+
+
+def wrapped(text: str, room: int) -> Iterator[str]:
+    """The lines of a text that say anything, cleaned, in rows of at most `room` cells."""
+    for line in text.splitlines():
+        if line.strip():
+            yield from rows(visible(line.expandtabs(4).rstrip()), room)
+
+
+def rows(line: str, room: int) -> Iterator[str]:
+    """One line in rows, broken at a space where there is one near enough."""
+    start = 0
+    while (end := start + fitting(line[start : start + room + 1], room)) < len(line):
+        space = line.rfind(" ", start + (end - start) // 2, end + 1)
+        end = space if space > 0 else end
+        yield line[start:end].rstrip()
+        start = end + (line[end : end + 1] == " ")
+    yield line[start:]
+
+
+def fitting(text: str, room: int) -> int:
+    """How many characters of `text` fit into `room` cells; one at least."""
+    used = 0
+    for place, char in enumerate(text):
+        used += cells(char)
+        if used > room:
+            return max(1, place)
+    return len(text)
