@@ -1,0 +1,600 @@
+"""The `scripted` model: from a conversation and the declared tools to tool calls and an answer, by rules alone.
+
+It answers in English, Japanese or Chinese, in a sentence that names what the message was about. It draws when a picture
+is wanted, calculates, calls a declared function that the message names, and knows what was said earlier in the thread.
+What it cannot do it says: it runs no code, searches nothing and looks into no document.
+"""
+
+import ast
+import json
+import operator
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import takewhile
+from uuid import uuid4
+
+from runner.embedded.objects import Json
+
+__all__ = ["FunctionCall", "Line", "Question", "Reply", "ToolUse", "answer", "calculate", "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something said in the thread, by `user` or `assistant`."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All the model knows. `outputs` are (function, output) of this run's calls, None before any; `sample` is an answer to
+    give as it stands."""
+
+    instructions: str
+    tools: Sequence[Json]
+    history: Sequence[Line]
+    now: float
+    sample: str | None = None
+    outputs: Sequence[tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool of the service, used."""
+
+    tool: str
+    arguments: Json
+    output: Json
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """A function of the caller's, to be answered by the caller."""
+
+    name: str
+    arguments: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model does: uses tools, then either asks for `calls` or says `text`."""
+
+    text: str
+    uses: tuple[ToolUse, ...] = ()
+    calls: tuple[FunctionCall, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+Draw = Callable[[str], str]
+"""Makes a picture of a prompt; gives its URL."""
+
+
+def answer(question: Question, draw: Draw) -> Reply:
+    """The reply to what the user said since the assistant spoke last."""
+    said = [line.text for line in question.history if line.role == "user"]
+    asked = len(list(takewhile(lambda line: line.role == "user", reversed(question.history))))
+    earlier, message = said[: len(said) - asked], "\n".join(said[len(said) - asked :])
+    language = wanted_language(question.instructions) or language_of(message)
+    reply = decide(question, message, earlier, language, draw)
+    read = [question.instructions, *(line.text for line in question.history), *(output for _, output in question.outputs or ())]
+    written = [reply.text, *(dumps(one.arguments) for one in (*reply.uses, *reply.calls))]
+    return replace(reply, input_tokens=sum(map(tokens, read)), output_tokens=sum(map(tokens, written)))
+
+
+def decide(question: Question, message: str, earlier: Sequence[str], language: str, draw: Draw) -> Reply:
+    """Function outputs first, then functions that are named, then the service's own tools, then plain words."""
+    say = SENTENCES[language]
+    if question.outputs is not None:
+        told = [say["output"].format(name=name, output=plain(output)) for name, output in question.outputs]
+        return Reply(question.sample or " ".join(told))
+    calls = named_functions(question.tools, message) if question.sample is None else ()
+    if calls:
+        return Reply("", calls=calls)
+    for rule in (picture, calculation, code, search, documents):
+        reply = rule(Request(question, message, earlier, language, draw))
+        if reply:
+            return replace(reply, text=question.sample or reply.text)
+    return Reply(question.sample or conversation(message, earlier, say) + in_another_language(question.instructions))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the rules for the service's tools look at."""
+
+    question: Question
+    message: str
+    earlier: Sequence[str]
+    language: str
+    draw: Draw
+
+    def declared(self, *types: str) -> str | None:
+        """The first of these tools that the assistant has."""
+        offered = [tool.get("type") for tool in self.question.tools]
+        return next((kind for kind in types if kind in offered), None)
+
+    def say(self, sentence: str, **values: str) -> str:
+        return SENTENCES[self.language][sentence].format(**values)
+
+
+# ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+TOKEN = re.compile(r"https?://\S+|[\u2e80-\U0003ffff]|[^\W_]+|[^\w\s]")
+
+
+def tokens(text: str) -> int:
+    """How many tokens a text counts: one for each word, number, sign and URL, and for each character of Han, kana and hangul."""
+    return len(TOKEN.findall(WIDE.sub(r" \g<0> ", text)))
+
+
+# ── languages ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+WIDE = re.compile(r"[\u2e80-\U0003ffff]")
+KANA = re.compile(r"[\u3040-\u30ff]")
+HAN = re.compile(r"[\u3400-\u9fff]")
+ASKED_LANGUAGE = re.compile(
+    r"\b(?:answer|reply|respond|speak|write)\b[^.!?\n]{0,40}?\bin ([A-Z]\w+)|(日本語)で|(?:用|使用)(中文|汉语|英文|英语|日语|日文)|(英語|中国語)で"
+)
+LANGUAGES = {
+    "English": "en", "英文": "en", "英语": "en", "英語": "en",
+    "Japanese": "ja", "日本語": "ja", "日语": "ja", "日文": "ja",
+    "Chinese": "zh", "中文": "zh", "汉语": "zh", "中国語": "zh",
+}  # fmt: skip
+
+
+def language_of(text: str) -> str:
+    return "ja" if KANA.search(text) else "zh" if HAN.search(text) else "en"
+
+
+def asked_language(instructions: str) -> str:
+    """The language the instructions ask for by name, or nothing."""
+    match = ASKED_LANGUAGE.search(instructions)
+    return next(filter(None, match.groups())) if match else ""
+
+
+def wanted_language(instructions: str) -> str | None:
+    return LANGUAGES.get(asked_language(instructions))
+
+
+def in_another_language(instructions: str) -> str:
+    name = asked_language(instructions)
+    return f" (Asked for {name}; this script speaks English, Japanese and Chinese.)" if name and name not in LANGUAGES else ""
+
+
+SENTENCES: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "picture": "Here is a picture of {subject}.",
+        "calculation": "{formula} = {result}.",
+        "uncalculable": "{formula} has no result: {result}.",
+        "code": "The embedded service does not run code, so nothing was executed. You asked: {topic}.",
+        "search": "The embedded service does not search the web; this is a canned result about {topic}.",
+        "documents": "The embedded service has no documents to look into; you asked about {topic}.",
+        "output": "According to {name}: {output}.",
+        "met": "Nice to meet you, {value}.",
+        "learned": "I will remember that your {name} is {value}.",
+        "known": "Your {name} is {value}.",
+        "unknown": "You have not told me your {name}.",
+        "greeting": "Hello! What would you like to talk about?",
+        "answer": "About {topic}: a model would answer here; the embedded service follows a script.",
+        "continued": "About {topic} ({before}): a model would answer here; the embedded service follows a script.",
+        "silence": "There is no message in this thread yet.",
+    },
+    "ja": {
+        "picture": "{subject}の絵です。",
+        "calculation": "{formula} = {result} です。",
+        "uncalculable": "{formula} は計算できません（{result}）。",
+        "code": "内蔵サービスはコードを実行しないため、何も実行していません。ご依頼：{topic}",
+        "search": "内蔵サービスはウェブを検索しません。「{topic}」についての決まった結果です。",
+        "documents": "内蔵サービスには参照できる文書がありません。ご質問：{topic}",
+        "output": "{name} によると、{output} です。",
+        "met": "{value}さん、はじめまして。",
+        "learned": "{name}は{value}ですね。覚えておきます。",
+        "known": "あなたの{name}は{value}です。",
+        "unknown": "{name}はまだうかがっていません。",
+        "greeting": "こんにちは。ご用件をどうぞ。",
+        "answer": "「{topic}」についてですね。内蔵サービスは台本どおりに答えており、モデルは使っていません。",
+        "continued": "「{topic}」（{before}）についてですね。内蔵サービスは台本どおりに答えており、モデルは使っていません。",
+        "silence": "このスレッドにはまだメッセージがありません。",
+    },
+    "zh": {
+        "picture": "这是{subject}的图片。",
+        "calculation": "{formula} = {result}。",
+        "uncalculable": "{formula} 无法计算：{result}。",
+        "code": "内置服务不会运行代码，因此没有执行任何内容。您的请求：{topic}",
+        "search": "内置服务不会搜索网络，这是关于“{topic}”的固定结果。",
+        "documents": "内置服务没有可查阅的文档。您的问题：{topic}",
+        "output": "{name} 的结果：{output}。",
+        "met": "很高兴认识你，{value}。",
+        "learned": "好的，我记住了，你的{name}是{value}。",
+        "known": "你的{name}是{value}。",
+        "unknown": "你还没有告诉我你的{name}。",
+        "greeting": "你好！想聊些什么？",
+        "answer": "关于“{topic}”：内置服务按脚本作答，没有调用模型。",
+        "continued": "关于“{topic}”（{before}）：内置服务按脚本作答，没有调用模型。",
+        "silence": "这个对话里还没有消息。",
+    },
+}
+
+
+# ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+WANTED = re.compile(
+    r"\b(?:draw|paint|sketch|illustrate|picture|image|painting|drawing|illustration|photo|portrait)s?\b|描|絵|画像|イラスト|画|畫|绘|[图圖](?!书|書)",
+    re.IGNORECASE,
+)
+UNWANTED = re.compile(
+    r"\b(?:don't|do not|never|without|no)\b[^.!?\n]{0,20}\b(?:draw|paint|picture|image|drawing)|(?:不要|别|不用)画|描かない",
+    re.IGNORECASE,
+)
+QUESTION = re.compile(r"^\W*(?:how|what|who|why|when|where|which)\b|什么|怎么|为什么|谁|如何|哪|何|どう|なぜ|誰", re.IGNORECASE)
+OF = re.compile(
+    r"\b(?:picture|image|painting|drawing|illustration|photo|portrait|sketch)s?\s+(?:of|with|showing|about)\s+([^.!?\n]+)",
+    re.IGNORECASE,
+)
+VERB = re.compile(
+    r"\b(?:draw|paint|sketch|illustrate|create|make|generate|show)\b(?:\s+(?:me|us)\b)?\s+([^.!?\n]+)", re.IGNORECASE
+)
+CHANGED = re.compile(
+    r"\b(?:make|paint|colou?r|turn|draw|give|put|show)\s+(?:it|them|that|this|him|her)\b\s*([^.!?\n]*)"
+    r"|^(?:それを|これを|その絵を|絵を)?([^。！？\n]+?)して"
+    r"|(?:把[它他她][们]?)?(?:变成|改成|换成|涂成|画成)([^。！？\n]+)",
+    re.IGNORECASE,
+)
+OF_JA = re.compile(r"([^。！？、\n]+?)の(?:絵|画像|イラスト|写真)")
+VERB_JA = re.compile(r"([^。！？、\n]+?)を(?:描|えが|かい)")
+VERB_ZH = re.compile(r"(?:画|畫|绘制|生成|创作)(?:[一两三几]?[张幅副個个只])?([^。！？，\n]+)")
+OF_ZH = re.compile(r"的(?:图片|图像|插图|照片|图画|画像|图|圖|画|畫)$")
+
+
+def picture(request: Request) -> Reply | None:
+    tool = request.declared("text_to_image", "wanx")
+    before = drawn(request.earlier)
+    subject = next_subject(request.message, before)
+    if tool is None or not subject or UNWANTED.search(request.message):
+        return None
+    url = request.draw(subject)
+    text = f"{request.say('picture', subject=subject)}\n\n![{subject.translate(BRACKETS)}]({url})"
+    return Reply(text, (ToolUse(tool, {"prompt": subject}, painted(url, request.question.now)),))
+
+
+BRACKETS = str.maketrans("[]", "()")
+
+
+def drawn(texts: Sequence[str]) -> str:
+    """What the pictures asked for in these messages are of by now, or nothing."""
+    subject = ""
+    for text in texts:
+        subject = next_subject(text, subject) or subject
+    return subject
+
+
+def next_subject(message: str, before: str) -> str:
+    """What picture this message wants, or nothing; `before` is the subject of the one before it."""
+    changed = CHANGED.search(message)
+    if changed and before:
+        change = next(filter(None, changed.groups()), "").strip(" ,、，")
+        joint = {"ja": "、", "zh": "，", "en": ", "}[language_of(message)]
+        return f"{before}{joint}{change}" if change else before
+    if not WANTED.search(message) or UNWANTED.search(message) or QUESTION.search(message):
+        return ""
+    return subject_of(message)
+
+
+def subject_of(message: str) -> str:
+    """The thing that a message wants drawn; the message itself if it cannot be told."""
+    language = language_of(message)
+    patterns = {"ja": (OF_JA, VERB_JA), "zh": (VERB_ZH,), "en": (OF, VERB)}[language]
+    match = next(filter(None, (pattern.search(message) for pattern in patterns)), None)
+    subject = match[1] if match else topic(message)
+    subject = OF_ZH.sub("", subject) if language == "zh" else subject
+    return re.sub(r"[,\s]*\bplease$", "", subject, flags=re.IGNORECASE).strip(" ,、，\"'“”「」")
+
+
+def painted(url: str, now: float) -> Json:
+    """The image service's task result, as the plug-in passes it on."""
+    moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S.000")
+    return {
+        "request_id": str(uuid4()),
+        "output": {
+            "task_id": str(uuid4()),
+            "task_status": "SUCCEEDED",
+            "submit_time": moment,
+            "scheduled_time": moment,
+            "end_time": moment,
+            "results": [{"url": url}],
+            "task_metrics": {"TOTAL": 1, "SUCCEEDED": 1, "FAILED": 0},
+        },
+        "usage": {"image_count": 1},
+    }
+
+
+# ── calculating ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SIGNS = (
+    (r"\bplus\b|足す|たす|加上|加", "+"),
+    (r"\bminus\b|引く|ひく|减去|减|[−–]", "-"),
+    (r"\b(?:multiplied by|times)\b|掛ける|かける|乘以|乘|[×✕]|(?<=\d)\s*x\s*(?=\d)", "*"),
+    (r"\bdivided by\b|割る|わる|除以|÷", "/"),
+    (r"\^", "**"),
+    (r"(?<=\d),(?=\d{3}(?!\d))", ""),
+)
+FORMULA = re.compile(r"[-(\d.][\d\s.()+\-*/%]*[\d)]")
+OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+LARGEST, STEEPEST, LONGEST = 1e15, 64, 100
+
+
+def calculation(request: Request) -> Reply | None:
+    formula = formula_in(request.message)
+    if not request.declared("calculator") or not formula:
+        return None
+    try:
+        result = calculate(formula)
+    except ValueError as error:
+        use = ToolUse("calculator", {"formula": formula}, {"formula": formula, "error": str(error)})
+        return Reply(request.say("uncalculable", formula=formula, result=str(error)), (use,))
+    use = ToolUse("calculator", {"formula": formula}, {"formula": formula, "result": result})
+    return Reply(request.say("calculation", formula=formula, result=result), (use,))
+
+
+def formula_in(message: str) -> str:
+    """The first formula in a message, in plain signs, or nothing."""
+    text = unicodedata.normalize("NFKC", message)
+    for words, sign in SIGNS:
+        text = re.sub(words, sign, text, flags=re.IGNORECASE)
+    found = (match[0].strip() for match in FORMULA.finditer(text))
+    return next((formula for formula in found if re.search(r"[\d)]\s*[-+*/%]\s*[-(\d.]", formula)), "")
+
+
+def calculate(formula: str) -> str:
+    """The value of a small arithmetic formula; raise ValueError with the reason when there is none."""
+    if len(formula) > LONGEST:
+        raise ValueError("too long")
+    try:
+        value = evaluate(ast.parse(formula.lstrip("0 ") or "0", mode="eval").body)
+    except SyntaxError as error:
+        raise ValueError("not a formula") from error
+    except ZeroDivisionError as error:
+        raise ValueError("division by zero") from error
+    except OverflowError as error:
+        raise ValueError("too large") from error
+    return format(value, ".12g")
+
+
+def evaluate(node: ast.expr) -> float:
+    match node:
+        case ast.Constant(value=int() | float() as value) if abs(value) <= LARGEST:
+            return value
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            return -evaluate(operand) if isinstance(sign, ast.USub) else evaluate(operand)
+        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in OPERATORS:
+            first, second = evaluate(left), evaluate(right)
+            if isinstance(sign, ast.Pow) and (abs(second) > STEEPEST or (first < 0 and second != int(second))):
+                raise ValueError("too large")
+            return OPERATORS[type(sign)](first, second)
+    raise ValueError("too large" if isinstance(node, ast.Constant) else "not a formula")
+
+
+# ── tools that only say what they would do ───────────────────────────────────────────────────────────────────────────
+
+FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+CODE = re.compile(r"\b(?:run|execute|python|code|script)\b|コード|実行|代码|运行|执行", re.IGNORECASE)
+SEARCH = re.compile(
+    r"\b(?:search|look up|news|latest|google|find out)\b|検索|調べ|ニュース|搜索|搜一下|查一下|查找|新闻|最新", re.IGNORECASE
+)
+DOCUMENTS = re.compile(
+    r"\b(?:documents?|manual|handbook|knowledge|according to)\b|文書|資料|マニュアル|文档|资料|手册|知识库", re.IGNORECASE
+)
+
+
+def code(request: Request) -> Reply | None:
+    fenced = FENCED.search(request.message)
+    if not request.declared("code_interpreter") or not (fenced or CODE.search(request.message)):
+        return None
+    arguments = {"language": (fenced and fenced[1]) or "python", "code": fenced[2] if fenced else ""}
+    output = {"error": "the embedded service does not run code"}
+    return Reply(request.say("code", topic=topic(request.message)), (ToolUse("code_interpreter", arguments, output),))
+
+
+def search(request: Request) -> Reply | None:
+    tool = request.declared("quark_search", "search")
+    if tool is None or not SEARCH.search(request.message):
+        return None
+    about = topic(request.message)
+    entry = {"title": about, "url": "https://example.com/", "desc": "a canned result: nothing was searched", "type": "web"}
+    found = {"success": True, "errorCode": None, "errorMsg": None, "data": [entry], "failed": False}
+    return Reply(request.say("search", topic=about), (ToolUse(tool, {"query": about}, found),))
+
+
+def documents(request: Request) -> Reply | None:
+    if not request.declared("rag") or not DOCUMENTS.search(request.message):
+        return None
+    about = topic(request.message)
+    output: Json = {"passages": [], "note": "the embedded service has no documents"}
+    return Reply(request.say("documents", topic=about), (ToolUse("rag", {"query": about}, output),))
+
+
+# ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+QUOTED = re.compile(r"[\"“「『']([^\"”」』']+)[\"”」』']")
+WITH_DIGITS = re.compile(r"\b[\w-]*\d[\w-]*", re.ASCII)
+
+
+def named_functions(tools: Sequence[Json], message: str) -> tuple[FunctionCall, ...]:
+    """A call of each declared function that the message names, as written or with spaces for underscores."""
+    functions = [tool["function"] for tool in tools if tool.get("type") == "function"]
+    return tuple(
+        FunctionCall(function["name"], arguments(function.get("parameters") or {}, without(message, function["name"])))
+        for function in functions
+        if named(function["name"]).search(message)
+    )
+
+
+def named(function: str) -> re.Pattern[str]:
+    spelled = re.escape(function).replace("_", r"[_\s-]").replace(r"\-", r"[_\s-]")
+    return re.compile(rf"(?<![A-Za-z0-9_]){spelled}(?![A-Za-z0-9_])", re.IGNORECASE)
+
+
+def without(message: str, function: str) -> str:
+    return named(function).sub(" ", message)
+
+
+def arguments(schema: Json, message: str) -> Json:
+    """The required arguments, taken from the message: its choices, quoted texts and numbers, in order, else its topic."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    required = schema.get("required")
+    wanted = required if isinstance(required, list) and required else list(properties)
+    hints = Hints(message, NUMBER.findall(message), QUOTED.findall(message), WITH_DIGITS.findall(message))
+    return {name: value(properties[name], hints) for name in wanted if isinstance(properties.get(name), dict)}
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a message offers for arguments; each number or quoted text is used once."""
+
+    message: str
+    numbers: list[str]
+    quoted: list[str]
+    words: list[str]
+
+
+def value(schema: Json, hints: Hints) -> object:
+    choices = schema.get("enum")
+    if isinstance(choices, list) and choices:
+        return next((one for one in choices if str(one).casefold() in hints.message.casefold()), choices[0])
+    match schema.get("type"):
+        case "integer":
+            return int(float(hints.numbers.pop(0))) if hints.numbers else 0
+        case "number":
+            return float(hints.numbers.pop(0)) if hints.numbers else 0.0
+        case "boolean":
+            return True
+        case "array":
+            return []
+        case "object":
+            return {}
+        case "null":
+            return None
+    if hints.quoted:
+        return hints.quoted.pop(0)
+    return hints.words.pop(0) if hints.words else topic(hints.message)
+
+
+def plain(output: str) -> str:
+    """A function's output for reading: a flat object as `name: value`, anything else as it is."""
+    try:
+        read = json.loads(output)
+    except (ValueError, RecursionError):
+        return output
+    if not isinstance(read, dict) or not all(isinstance(one, (str, int, float)) for one in read.values()):
+        return output
+    return ", ".join(f"{name}: {one}" for name, one in read.items())
+
+
+# ── conversation ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+NAME = "name"
+NAMES = {"名前": NAME, "名字": NAME, "姓名": NAME, "お名前": NAME}
+TOLD = re.compile(
+    r"\bmy ((?:\w+ ){0,3}?\w+) (?:is|are) ([^.!?,\n]+)"
+    r"|(?:私|僕|わたし|ぼく)の([^はがを。]+?)は([^。！？\n]+?)(?:です|だ)"
+    r"|我的([^是。]+?)是([^。！？，\n]+)",
+    re.IGNORECASE,
+)
+NAMED = re.compile(
+    r"\b(?:call me|I am called|I'm called) ([^.!?,\n]+)|(?:私|僕|わたし)は([^。！？、\n]+?)(?:と申し|といい|と言い|です)|我叫([^。！？，\n]+)",
+    re.IGNORECASE,
+)
+ASKED = re.compile(
+    r"\b(?:what|which|who|where|when)(?:'s|’s|s| is| are| was) my ([^.?!,\n]+)"
+    r"|\b(?:remember|know|recall|tell me|say) my ([^.?!,\n]+)"
+    r"|(?:私|僕|わたし|ぼく)の([^はがを。]+?)(?:は|を|が)[^。]*(?:何|なん|なに|誰|どこ|いつ|覚えて|？|\?)"
+    r"|我的([^是。？]+?)(?:是|叫)(?:什么|谁|哪|多少|几)",
+    re.IGNORECASE,
+)
+WHO = re.compile(r"\bwho am I\b|我叫什么|我是谁|(?:私|僕)は誰", re.IGNORECASE)
+UNKNOWN = re.compile(r"什么|谁|哪|多少|何|なん|誰|どこ")
+GREETING = re.compile(
+    r"^\W*(?:hello|hi|hey|good (?:morning|afternoon|evening)|こんにちは|おはよう(?:ございます)?|こんばんは|你好|您好|早上好)\W*$",
+    re.IGNORECASE,
+)
+BACK = re.compile(
+    r"\b(?:it|its|that|this|they|them|he|she|there|again|first|previous|earlier|before)\b|それ|これ|その|さっき|它|他|她|这|那|刚才",
+    re.IGNORECASE,
+)
+OPENING = re.compile(
+    r"^\W*(?:please\s+)?(?:(?:can|could|would|will) you\s+)?(?:please\s+)?"
+    r"(?:(?:what|who|where|when|why|how)(?:'s|’s|\s+(?:is|are|was|were|do|does|did))?\s+|(?:tell|show) me\s+(?:about\s+)?"
+    r"|explain\s+|describe\s+|search\s+(?:for|the web for)\s+|look up\s+)?(?=\S)",
+    re.IGNORECASE,
+)
+MOST = 200
+
+
+def conversation(message: str, earlier: Sequence[str], say: Mapping[str, str]) -> str:
+    """An answer in words, from this message and those before it."""
+    if not message.strip():
+        return say["silence"]
+    asked = asked_for(message)
+    if asked:
+        known = facts(earlier).get(NAMES.get(asked, asked).casefold())
+        return say["known"].format(name=asked, value=known) if known else say["unknown"].format(name=asked)
+    told = facts([message])
+    if told:
+        parts = [say["met"].format(value=value) if name == NAME else say["learned"].format(name=name, value=value)
+                 for name, value in told.items()]  # fmt: skip
+        return " ".join(parts)
+    if GREETING.search(message):
+        return say["greeting"]
+    if earlier and BACK.search(message):
+        return say["continued"].format(topic=topic(message), before=drawn(earlier) or topic(earlier[-1]))
+    return say["answer"].format(topic=topic(message))
+
+
+def facts(texts: Sequence[str]) -> Mapping[str, str]:
+    """What the user told about themselves, by name; the latest counts."""
+    known = {}
+    for text in texts:
+        for match in TOLD.finditer(text):
+            name, told = filter(None, match.groups())
+            if not UNKNOWN.search(told):
+                known[NAMES.get(name, name).casefold()] = told.strip()
+        for match in NAMED.finditer(text):
+            told = next(filter(None, match.groups()))
+            if not UNKNOWN.search(told):
+                known[NAME] = told.strip()
+    return known
+
+
+def asked_for(message: str) -> str:
+    """What the user wants to hear about themselves, or nothing."""
+    if WHO.search(message):
+        return {"en": "name", "ja": "名前", "zh": "名字"}[language_of(message)]
+    match = ASKED.search(message)
+    return next(filter(None, match.groups())).strip() if match else ""
+
+
+def topic(message: str) -> str:
+    """What a message is about, in its own words: without its opening phrase, its line breaks and its last mark."""
+    flat = " ".join(message.split())
+    stripped = OPENING.sub("", flat, count=1).strip(" .!?。！？")
+    whole = stripped or flat
+    return whole if len(whole) <= MOST else f"{whole[:MOST]}…"
+
+
+def dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,52 @@
+"""Reach the embedded service in process: an httpx transport without a socket."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+
+from runner.embedded.service import Request, Service
+
+__all__ = ["BASE_URL", "EmbeddedTransport"]
+
+BASE_URL = "http://embedded.invalid/api/v1"
+
+
+class Body(httpx.AsyncByteStream):
+    """An event stream on its way."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self.pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.pieces
+
+    async def aclose(self) -> None:
+        close = getattr(self.pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class EmbeddedTransport(httpx.AsyncBaseTransport):
+    """Hands every request to the service. A step's sample travels as the request extension `runflow.sample`."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        sample = request.extensions.get("runflow.sample")
+        answered = await self.service.respond(
+            Request(
+                method=request.method,
+                path=request.url.path,
+                query=dict(request.url.params),
+                body=await request.aread(),
+                origin=f"{request.url.scheme}://{request.url.netloc.decode('ascii')}",
+                sample=sample if isinstance(sample, str) else None,
+            )
+        )
+        if isinstance(answered.body, bytes):
+            return httpx.Response(answered.status, headers=answered.headers, content=answered.body)
+        return httpx.Response(answered.status, headers=answered.headers, stream=Body(answered.body))
+
+    async def aclose(self) -> None:
+        self.service.close()
