@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote
@@ -106,7 +106,7 @@ class AssistantApi:
 
     async def stream_run(
         self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: str | None
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         """The run's events until the stream ends, however it ends; a service that answers with the run itself gives one."""
         body = wire.encode_run(assistant_id, overrides, stream=True)
         path = f"/threads/{quoted(thread_id)}/runs"

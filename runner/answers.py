@@ -1,0 +1,125 @@
+"""Find in what a run left the answer itself: its messages, its pictures, the values to keep, the conversation as a whole."""
+
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from runner.model import Message, Role, RunStatus, SavedValue, ToolCall, Turn, Usage
+from runner.words import _
+
+__all__ = ["answered", "picture_sources", "saved", "whole"]
+
+PAINTERS = frozenset({"text_to_image", "wanx"})
+"""Tools whose output tells where a picture is; other tools name pages too."""
+
+URL = re.compile(r"""https?://[^\s<>"'`\\\])}|]+""")
+EMBEDDED = re.compile(r"!\[[^\[\]\n]*\]\(\s*<?(https?://[^\s<>()]+(?:\([^\s<>()]*\)[^\s<>()]*)*)")
+PICTURE = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+
+
+def answered(messages: Sequence[Message], run_id: str) -> tuple[Message, ...]:
+    """The assistant's messages of this run, oldest first, from messages newest first.
+
+    Where the service leaves `run_id` out, they are those without one.
+    """
+    theirs = [message for message in reversed(messages) if message.role == Role.ASSISTANT]
+    return tuple(message for message in theirs if message.run_id == run_id) or tuple(
+        message for message in theirs if not message.run_id
+    )
+
+
+def picture_sources(calls: Sequence[ToolCall], messages: Sequence[Message]) -> tuple[str, ...]:
+    """Where the answer's pictures are, each once: outputs of tools that paint, then content items, then links in the text."""
+    return tuple(dict.fromkeys(found_pictures(calls, messages)))
+
+
+def found_pictures(calls: Sequence[ToolCall], messages: Sequence[Message]) -> Iterator[str]:
+    for call in calls:
+        # JSON may spell the slash as `\/`.
+        for url in URL.findall((call.output or "").replace("\\/", "/").replace("\\u0026", "&")):
+            if call.name in PAINTERS or is_picture(url):
+                yield url
+    for message in messages:
+        yield from message.image_urls
+        yield from message.image_file_ids
+    for message in messages:
+        yield from EMBEDDED.findall(message.text)
+        yield from (url for url in map(trimmed, URL.findall(message.text)) if is_picture(url))
+
+
+def is_picture(url: str) -> bool:
+    try:
+        return urlsplit(url).path.lower().endswith(PICTURE)
+    except ValueError:
+        return False
+
+
+def trimmed(url: str) -> str:
+    return url.rstrip(".,;:!?。，、")
+
+
+def whole(turns: Sequence[Turn]) -> Turn:
+    """All turns of a conversation as one; its status is the first that is not `completed`."""
+    usages = [turn.usage for turn in turns if turn.usage is not None]
+    counted = len(usages) == len(turns) and bool(turns)
+    return Turn(
+        text="\n\n".join(turn.text for turn in turns if turn.text),
+        status=next((turn.status for turn in turns if turn.status != RunStatus.COMPLETED), RunStatus.COMPLETED),
+        calls=tuple(call for turn in turns for call in turn.calls),
+        images=tuple(image for turn in turns for image in turn.images),
+        usage=Usage(
+            sum(usage.input_tokens for usage in usages),
+            sum(usage.output_tokens for usage in usages),
+            sum(usage.total_tokens for usage in usages),
+        )
+        if counted
+        else None,
+        seconds=sum(turn.seconds for turn in turns),
+        error=next((turn.error for turn in turns if turn.error is not None), None),
+    )
+
+
+def saved(wanted: SavedValue, text: str) -> str:
+    """What a `save` entry finds in an answer, never empty; raise ValueError with the reason when it finds nothing."""
+    value = by_pattern(wanted.matches, text) if wanted.matches is not None else by_path(wanted.json or "", text)
+    if not value.strip():
+        raise ValueError(_("what was found is empty"))
+    return value
+
+
+def by_pattern(pattern: str, text: str) -> str:
+    from runner.checks.matching import BadPattern, TookTooLong, find
+
+    try:
+        found = find(pattern, text)
+    except BadPattern as error:
+        raise ValueError(str(error)) from error
+    except TookTooLong as error:
+        raise ValueError(_("the regular expression took too long")) from error
+    if found is None:
+        raise ValueError(_("the reply does not match {pattern}").format(pattern=pattern))
+    return (found.groups()[0] if found.groups() else found[0]) or ""
+
+
+def by_path(path: str, text: str) -> str:
+    import json
+
+    from jsonpath import JSONPathError, findall
+
+    try:
+        found = findall(path, json_of(text))  # type: ignore[arg-type]
+    except JSONPathError as error:
+        raise ValueError(_("this path cannot be read: {reason}").format(reason=error)) from error
+    if not found:
+        raise ValueError(_("the reply has nothing at {path}").format(path=path))
+    return found[0] if isinstance(found[0], str) else json.dumps(found[0], ensure_ascii=False)
+
+
+def json_of(text: str) -> object:
+    import json
+
+    fenced = re.search(r"```(?:json)?[ \t]*\n(.*?)```", text, re.DOTALL)
+    try:
+        return json.loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(_("the reply is not JSON")) from error

@@ -1,0 +1,648 @@
+"""Play one conversation against a target and tell, as it happens, what came of each operation, step and check."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from runner.answers import answered, picture_sources, saved, whole
+from runner.events import (
+    AnswerReceived,
+    Called,
+    CaseEnded,
+    CaseStarted,
+    CheckEnded,
+    Emit,
+    ImageSaved,
+    OperationEnded,
+    OperationStarted,
+    RunStatusChanged,
+    StepEnded,
+    StepStarted,
+    TextArrived,
+    Warned,
+)
+from runner.model import (
+    ENDED,
+    WAITING,
+    Assistant,
+    AssistantObject,
+    Expectation,
+    Image,
+    Outcome,
+    Role,
+    Run,
+    RunStatus,
+    Step,
+    Thread,
+    ThreadSetup,
+    Turn,
+    Verdict,
+)
+from runner.targets import StreamEvent, Target, TargetError
+from runner.variables import EmptyValue, UnknownVariable, expand
+from runner.words import _
+
+if TYPE_CHECKING:
+    from runner.plan import Case
+
+__all__ = ["Clock", "LoopClock", "SaveImage", "play"]
+
+FLOW_SECONDS = 900.0
+STEP_SECONDS = 300.0
+SILENCE_SECONDS = 45.0
+"""A stream that says nothing for so long is left, and the run polled."""
+DRAIN_SECONDS = 0.005
+"""How long the rest of a stream is read after the run ended in it, so that its connection can be used again."""
+SETTLE_SECONDS = 5.0
+"""How long a cancelled run is given to end."""
+SIGNAL_SECONDS = 2.0
+"""How long all cleaning up may take when we were told to stop."""
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 5.0
+PICTURES = 16
+"""How many pictures of one answer are fetched."""
+
+SETTLED = ENDED | {RunStatus.REQUIRES_ACTION}
+Made = TypeVar("Made", AssistantObject, Thread)
+Filled = TypeVar("Filled")
+SaveImage = Callable[[int, int, bytes], str]
+"""Step, index and bytes of a picture to the path it was written to; raises OSError."""
+
+
+class Clock(Protocol):
+    """Time as the engine knows it: monotonic seconds, waiting, limits, and the dice for uneven pauses."""
+
+    def now(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]: ...
+    def random(self) -> float: ...
+
+
+class LoopClock:
+    """The event loop's own clock."""
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        return asyncio.timeout(seconds)
+
+    def random(self) -> float:
+        return random.random()
+
+
+class Trouble(Exception):
+    """Why there is no verdict, in a sentence."""
+
+
+async def play(
+    case: "Case",
+    target: Target,
+    emit: Emit,
+    *,
+    clock: Clock | None = None,
+    save_image: SaveImage | None = None,
+    streaming: bool = True,
+) -> Outcome:
+    """Play a case to its end and delete what was made, whatever happens; an asyncio cancellation included.
+
+    Everything worth knowing leaves through `emit`, CaseEnded last. Raises nothing a service could cause.
+    """
+    flow = case.flow
+    talk = Conversation(case, target, emit, clock or LoopClock(), save_image, streaming)
+    began = talk.clock.now()
+    emit(
+        CaseStarted(
+            path=str(flow.path),
+            flow=flow.name or flow.path.stem,
+            label=case.label,
+            tags=flow.tags,
+            model=flow.assistant.model or "",
+            steps=len(flow.steps),
+        )
+    )
+    outcome, reason = Outcome.ERROR, _("interrupted")
+    limit = flow.timeout or FLOW_SECONDS
+    hurry = False
+    try:
+        async with talk.clock.timeout(limit):
+            outcome, reason = await talk.play()
+    except Trouble as trouble:
+        reason = str(trouble)
+    except TimeoutError:
+        reason = _("the conversation was not over after {seconds:g} s").format(seconds=limit)
+    except asyncio.CancelledError:
+        hurry = True
+        raise
+    finally:
+        try:
+            await talk.clean_up(hurry=hurry)
+        except Trouble as trouble:
+            if outcome in (Outcome.PASSED, Outcome.SKIPPED):
+                outcome, reason = Outcome.ERROR, str(trouble)
+        finally:
+            emit(CaseEnded(outcome, talk.clock.now() - began, reason, tuple(talk.made)))
+    return outcome
+
+
+@dataclass(slots=True)
+class Operation:
+    """What is known of an operation under way, for the event at its end."""
+
+    id: str = ""
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One case being played: what was made so far, what was said, and what is still to be cleaned up."""
+
+    case: "Case"
+    target: Target
+    emit: Emit
+    clock: Clock
+    save_image: SaveImage | None
+    streaming: bool
+    values: dict[str, str] = field(default_factory=dict)
+    assistant_id: str = ""
+    model: str = ""
+    thread_id: str = ""
+    last_message: str = ""
+    made: dict[str, str] = field(default_factory=dict)
+    """What must be deleted: its id, and the operation that does it."""
+    live: Run | None = None
+    """The run that has not ended, as last seen."""
+    step: int = 0
+
+    # ── the sequence ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def play(self) -> tuple[Outcome, str]:
+        flow = self.case.flow
+        self.values.update(self.case.variables)
+        if all(step.skip for step in flow.steps):
+            for number, step in enumerate(flow.steps, 1):
+                self.leave_out(number, step, step.skip or "")
+            return Outcome.SKIPPED, "; ".join(dict.fromkeys(step.skip for step in flow.steps if step.skip))
+
+        await self.create_assistant(flow.assistant)
+        await self.create_thread(flow.thread)
+        turns: list[Turn] = []
+        outcomes: list[Outcome] = []
+        reasons: list[str] = []
+        stopped = ""
+        for number, step in enumerate(flow.steps, 1):
+            if step.skip or stopped:
+                self.leave_out(number, step, step.skip or stopped)
+                continue
+            outcome, reason, turn = await self.play_step(number, step)
+            outcomes.append(outcome)
+            reasons.append(reason)
+            if turn is not None:
+                turns.append(turn)
+            if outcome is not Outcome.PASSED and not step.continue_:
+                stopped = _("not run: step {number} did not pass").format(number=number)
+        if flow.expect and not stopped:
+            outcome, reason = self.judge_whole(flow.expect, turns)
+            outcomes.append(outcome)
+            reasons.append(reason)
+        return worst(outcomes), next(filter(None, reasons), "")
+
+    async def play_step(self, number: int, step: Step) -> tuple[Outcome, str, Turn | None]:
+        began = self.clock.now()
+        limit = step.timeout or STEP_SECONDS
+        self.step = number
+        turn: Turn | None = None
+        try:
+            texts = self.say(number, step)
+            async with self.clock.timeout(limit):
+                for text in texts:
+                    await self.add_message(text)
+                run, seconds = await self.run(step)
+                turn = await self.read_answer(run, seconds)
+            outcome, reason = self.judge(number, step.expect, turn)
+            missing = self.save(step, turn)
+            if missing:
+                outcome, reason = worst((outcome, Outcome.ERROR)), reason or missing
+        except Trouble as trouble:
+            outcome, reason = Outcome.ERROR, str(trouble)
+        except TimeoutError:
+            outcome, reason = Outcome.ERROR, self.overdue(limit)
+        if self.live is not None:
+            await self.stop_run(SETTLE_SECONDS)
+        self.emit(StepEnded(number, outcome, self.clock.now() - began, reason))
+        self.step = 0
+        return outcome, reason, turn
+
+    def say(self, number: int, step: Step) -> tuple[str, ...]:
+        texts, trouble = step.texts, ""
+        try:
+            texts = tuple(expand(text, self.values) for text in step.texts)
+        except (EmptyValue, UnknownVariable) as error:
+            trouble = valueless(error)
+        self.emit(StepStarted(number, step.name or "", step.span.line if step.span else 0, texts))
+        if trouble:
+            raise Trouble(trouble)
+        return texts
+
+    def leave_out(self, number: int, step: Step, reason: str) -> None:
+        self.emit(StepStarted(number, step.name or "", step.span.line if step.span else 0, step.texts))
+        self.emit(StepEnded(number, Outcome.SKIPPED, 0, reason))
+
+    # ── the operations ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def create_assistant(self, written: Assistant) -> None:
+        if written.id is not None:
+            self.assistant_id = written.id
+            return
+        with self.operation("create_assistant") as operation:
+            assistant = await self.make(self.target.create_assistant(self.filled(written)), "delete_assistant")
+            operation.id, operation.request_id = assistant.id, assistant.request_id
+            has_id(assistant.id)
+            same("model", assistant.model, written.model)
+            self.warn(assistant.notes)
+        self.assistant_id, self.model = assistant.id, assistant.model
+
+    async def create_thread(self, setup: ThreadSetup | None) -> None:
+        if setup is not None and setup.id is not None:
+            self.thread_id = setup.id
+            for message in self.filled(setup).messages:
+                await self.add_message(message.text, message.role)
+            return
+        with self.operation("create_thread") as operation:
+            thread = await self.make(self.target.create_thread(self.filled(setup)), "delete_thread")
+            operation.id, operation.request_id = thread.id, thread.request_id
+            has_id(thread.id)
+            self.warn(thread.notes)
+        self.thread_id = thread.id
+
+    async def add_message(self, text: str, role: Role = Role.USER) -> None:
+        with self.operation("add_message") as operation:
+            message = await self.target.add_message(self.thread_id, text, role)
+            operation.id, operation.request_id = message.id, message.request_id
+            has_id(message.id)
+            same("thread_id", message.thread_id, self.thread_id)
+            self.warn(message.notes)
+        self.last_message = message.id
+
+    async def run(self, step: Step) -> tuple[Run, float]:
+        """Create a run and wait for its end; the run as the service holds it then, and the seconds it took."""
+        overrides = self.filled(step.run)
+        sample = step.sample if isinstance(step.sample, str) or step.sample is None else step.sample.text
+        sample = self.filled(sample)
+        began = self.clock.now()
+        if not self.streaming:
+            run = await self.create_run(step, self.target.create_run(self.thread_id, self.assistant_id, overrides, sample))
+            run = await self.wait(step, run, began)
+            return run, self.clock.now() - began
+        async with aclosing(self.target.stream_run(self.thread_id, self.assistant_id, overrides, sample)) as events:
+            run = await self.create_run(step, first_run(events, self.clock))
+            run = await self.wait(step, run, began, events)
+        return run, self.clock.now() - began
+
+    async def create_run(self, step: Step, creating: Coroutine[object, object, Run]) -> Run:
+        with self.operation("create_run") as operation:
+            run = await creating
+            operation.id, operation.request_id = run.id, run.request_id
+            has_id(run.id)
+            self.live = run
+            self.check_run(run, step)
+            self.warn(run.notes)
+            if not (step.run and step.run.model) and run.model and self.model and run.model != self.model:
+                self.warn(
+                    (_("the run names the model `{got}`, the assistant `{sent}`").format(got=run.model, sent=self.model),)
+                )
+        self.emit(RunStatusChanged(self.step, run.id, run.status))
+        return run
+
+    async def wait(self, step: Step, run: Run, began: float, events: AsyncGenerator[StreamEvent, None] | None = None) -> Run:
+        """Wait until the run has ended. The stream only says when to look: what the run came to is read from the run."""
+        with self.operation("wait") as operation:
+            operation.id = run.id
+            if events is not None:
+                await self.listen(run, events)
+            elif run.status not in SETTLED:
+                await self.clock.sleep(FIRST_PAUSE)
+            while True:
+                run = await self.target.read_run(self.thread_id, run.id)
+                operation.request_id = run.request_id
+                self.check_run(run, step)
+                self.saw(run)
+                if run.status in SETTLED:
+                    break
+                await self.clock.sleep(pause(self.clock.now() - began, self.clock.random()))
+            if run.status == RunStatus.REQUIRES_ACTION:
+                names = ", ".join(f"`{call.name}`" for call in run.required_calls) or "?"
+                raise Trouble(
+                    _("the assistant asks for an answer from {functions}: functions cannot be answered yet").format(
+                        functions=names
+                    )
+                )
+            if run.status != RunStatus.COMPLETED and not expects_status(step.expect):
+                raise Trouble(ended_badly(run))
+        return run
+
+    async def listen(self, run: Run, events: AsyncGenerator[StreamEvent, None]) -> None:
+        """Follow the stream until the run ends in it, or until it breaks, stops or falls silent."""
+        if run.status in SETTLED:
+            return
+        try:
+            while True:
+                async with self.clock.timeout(SILENCE_SECONDS):
+                    event = await anext(events)
+                if event.text:
+                    self.emit(TextArrived(self.step, event.text))
+                if event.run is None:
+                    continue
+                self.saw(event.run)
+                if event.run.status in SETTLED:
+                    break
+            with suppress(TimeoutError, TargetError):
+                async with self.clock.timeout(DRAIN_SECONDS):
+                    async for _event in events:
+                        pass
+            return
+        except StopAsyncIteration:
+            trouble = _("the stream ended before the run did; the run is polled instead")
+        except TimeoutError:
+            trouble = _("the stream was silent for {seconds:g} s; the run is polled instead").format(seconds=SILENCE_SECONDS)
+        except TargetError as error:
+            trouble = _("the stream broke; the run is polled instead: {reason}").format(reason=error.sentence)
+        finally:
+            await events.aclose()
+        self.warn((trouble,))
+
+    async def read_answer(self, run: Run, seconds: float) -> Turn:
+        with self.operation("read_answer") as operation:
+            messages = await self.target.list_messages(self.thread_id, self.last_message)
+            steps = await self.target.list_steps(self.thread_id, run.id)
+            mine = answered(messages, run.id)
+            calls = tuple(call for step in steps for call in step.calls)
+            text = "\n\n".join(message.text for message in mine if message.text)
+            sources = picture_sources(calls, mine)
+            operation.id = mine[-1].id if mine else ""
+            if run.status == RunStatus.COMPLETED and not (text or calls or sources):
+                raise Trouble(_("the run completed but left no text, no image and no call"))
+            if messages:
+                self.last_message = messages[0].id
+        images = await asyncio.gather(*(self.fetch(source) for source in sources[:PICTURES]))
+        usage = run.usage
+        self.emit(
+            AnswerReceived(
+                step=self.step,
+                text=text,
+                status=run.status,
+                calls=tuple(Called(call.name, call.arguments, call.output) for call in calls),
+                images=len(images),
+                seconds=seconds,
+                input_tokens=usage.input_tokens if usage else None,
+                output_tokens=usage.output_tokens if usage else None,
+                total_tokens=usage.total_tokens if usage else None,
+            )
+        )
+        for index, image in enumerate(images, 1):
+            self.keep(index, image)
+        return Turn(text, run.status, calls, tuple(images), usage, seconds, run.last_error)
+
+    async def fetch(self, source: str) -> Image:
+        if "://" not in source:
+            return Image(source, trouble=_("the service names a file, whose bytes it does not give"))
+        try:
+            return Image(source, await self.target.fetch_image(source))
+        except TargetError as error:
+            return Image(source, trouble=error.message)
+
+    def keep(self, index: int, image: Image) -> None:
+        path, trouble = "", image.trouble
+        if image.data is not None and self.save_image is not None:
+            try:
+                path = self.save_image(self.step, index, image.data)
+            except OSError as error:
+                trouble = _("it could not be saved: {reason}").format(reason=error.strerror or error)
+        self.emit(ImageSaved(self.step, image.source, path, trouble))
+
+    # ── the verdicts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def judge(self, number: int, expectations: Sequence[Expectation], turn: Turn) -> tuple[Outcome, str]:
+        outcomes, reason = [Outcome.PASSED], ""
+        for expectation in expectations:
+            try:
+                verdict = expand(expectation, self.values).check.evaluate(turn)
+            except (EmptyValue, UnknownVariable) as error:
+                verdict = Verdict(Outcome.ERROR, valueless(error))
+            at = verdict.at or expectation.span
+            self.emit(
+                CheckEnded(
+                    step=number,
+                    check=expectation.name,
+                    outcome=verdict.outcome,
+                    line=at.line,
+                    column=at.column,
+                    end_line=at.end_line,
+                    end_column=at.end_column,
+                    message=verdict.message,
+                    expected=verdict.expected,
+                    actual=verdict.actual,
+                )
+            )
+            outcomes.append(verdict.outcome)
+            if verdict.outcome is Outcome.ERROR:
+                reason = reason or f"`{expectation.name}`: {verdict.message}"
+        return worst(outcomes), reason
+
+    def judge_whole(self, expectations: Sequence[Expectation], turns: Sequence[Turn]) -> tuple[Outcome, str]:
+        began = self.clock.now()
+        self.emit(StepStarted(0, "", expectations[0].key.line, ()))
+        outcome, reason = self.judge(0, expectations, whole(turns))
+        self.emit(StepEnded(0, outcome, self.clock.now() - began, reason))
+        return outcome, reason
+
+    def save(self, step: Step, turn: Turn) -> str:
+        """Keep what later steps use; why one of them could not be had, or nothing."""
+        trouble = ""
+        for name, wanted in (step.save or {}).items():
+            try:
+                value = saved(expand(wanted, self.values), turn.text)
+            except (EmptyValue, UnknownVariable) as error:
+                value, why = "", valueless(error)
+            except ValueError as error:
+                value, why = "", str(error)
+            if value:
+                self.values[name] = value
+            else:
+                self.values.pop(name, None)
+                trouble = trouble or _("nothing to save as `{name}`: {reason}").format(name=name, reason=why)
+        return trouble
+
+    def check_run(self, run: Run, step: Step) -> None:
+        if self.live is not None:
+            same("id", run.id, self.live.id)
+        same("thread_id", run.thread_id, self.thread_id)
+        same("assistant_id", run.assistant_id, self.assistant_id)
+        same("model", run.model, step.run.model if step.run else None)
+
+    def saw(self, run: Run) -> None:
+        if self.live is not None and run.status != self.live.status:
+            self.emit(RunStatusChanged(self.step, run.id, run.status))
+        self.live = None if run.status in ENDED else run
+
+    def overdue(self, limit: float) -> str:
+        if self.live is None:
+            return _("the step was not over after {seconds:g} s").format(seconds=limit)
+        status = self.live.status
+        if status in WAITING:
+            return _("the run was still `{status}` after {seconds:g} s").format(status=status, seconds=limit)
+        return _("the run was in the unknown state `{status}` after {seconds:g} s").format(status=status, seconds=limit)
+
+    def warn(self, messages: Sequence[str]) -> None:
+        for message in messages:
+            self.emit(Warned(self.step, message))
+
+    def filled(self, value: Filled) -> Filled:
+        try:
+            return expand(value, self.values)
+        except (EmptyValue, UnknownVariable) as error:
+            raise Trouble(valueless(error)) from error
+
+    # ── making and unmaking ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def make(self, creating: Coroutine[object, object, Made], undo: str) -> Made:
+        """Create something and remember that it must be deleted, also when we are told to stop while the answer is due."""
+        task = asyncio.ensure_future(creating)
+        try:
+            made = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            with suppress(TargetError, TimeoutError):
+                async with self.clock.timeout(SIGNAL_SECONDS / 2):
+                    self.remember(await task, undo)
+            raise
+        self.remember(made, undo)
+        return made
+
+    def remember(self, made: Made, undo: str) -> None:
+        if made.id:
+            self.made[made.id] = undo
+
+    async def stop_run(self, seconds: float) -> None:
+        """Cancel the live run and give it some time to end; what goes wrong with it is told, and no more."""
+        run, self.live = self.live, None
+        if run is None:
+            return
+        with suppress(Trouble, TargetError, TimeoutError):
+            async with self.clock.timeout(seconds):
+                with self.operation("cancel_run") as operation:
+                    operation.id = run.id
+                    await self.target.cancel_run(self.thread_id, run.id)
+                while self.target.capabilities.cancel and run.status not in ENDED:
+                    run = await self.target.read_run(self.thread_id, run.id)
+                    if run.status not in ENDED:
+                        await self.clock.sleep(FIRST_PAUSE)
+
+    async def clean_up(self, *, hurry: bool) -> None:
+        """Delete what was made, newest first; raise Trouble when something is left."""
+        self.step = 0
+        trouble: Trouble | None = None
+        try:
+            async with self.clock.timeout(SIGNAL_SECONDS if hurry else STEP_SECONDS):
+                await self.stop_run(SIGNAL_SECONDS / 2 if hurry else SETTLE_SECONDS)
+                for id, undo in reversed(list(self.made.items())):
+                    try:
+                        with self.operation(undo) as operation:
+                            operation.id = id
+                            await (
+                                self.target.delete_thread(id) if undo == "delete_thread" else self.target.delete_assistant(id)
+                            )
+                        del self.made[id]
+                    except Trouble as error:
+                        trouble = trouble or error
+        except TimeoutError:
+            trouble = trouble or Trouble(_("there was no time to delete what was made"))
+        if trouble:
+            raise trouble
+
+    @contextmanager
+    def operation(self, name: str) -> Iterator[Operation]:
+        """Tell that an operation begins and what came of it; a call that failed becomes Trouble."""
+        operation = Operation()
+        began = self.clock.now()
+        self.emit(OperationStarted(name, self.step))
+
+        def end(outcome: Outcome, message: str = "") -> None:
+            seconds = self.clock.now() - began
+            self.emit(OperationEnded(name, self.step, outcome, seconds, operation.id, operation.request_id, message))
+
+        try:
+            yield operation
+        except TargetError as error:
+            operation.request_id = error.request_id
+            end(Outcome.ERROR, error.sentence)
+            raise Trouble(error.sentence) from error
+        except Trouble as trouble:
+            end(Outcome.ERROR, str(trouble))
+            raise
+        except asyncio.CancelledError:
+            end(Outcome.ERROR, _("stopped before it was done"))
+            raise
+        else:
+            end(Outcome.PASSED)
+
+
+async def first_run(events: AsyncGenerator[StreamEvent, None], clock: Clock) -> Run:
+    """The first state of the run its stream tells."""
+    try:
+        async with clock.timeout(SILENCE_SECONDS):
+            async for event in events:
+                if event.run is not None:
+                    return event.run
+    except TimeoutError as error:
+        raise Trouble(_("the stream was silent for {seconds:g} s, and named no run").format(seconds=SILENCE_SECONDS)) from error
+    raise Trouble(_("the stream ended before it named the run"))
+
+
+def pause(waited: float, chance: float) -> float:
+    """How long to wait before asking again: 8 % of the time waited so far, between bounds, a little less at random."""
+    return max(FIRST_PAUSE, min(LONGEST_PAUSE, 0.08 * waited)) * (1 - 0.2 * chance)
+
+
+def worst(outcomes: Sequence[Outcome]) -> Outcome:
+    """A proven failure outranks what could not be judged."""
+    return next((outcome for outcome in (Outcome.FAILED, Outcome.ERROR) if outcome in outcomes), Outcome.PASSED)
+
+
+def has_id(id: str) -> None:
+    if not id:
+        raise Trouble(_("the answer has no `id`"))
+
+
+def same(name: str, got: str, sent: str | None) -> None:
+    if got and sent and got != sent:
+        raise Trouble(_("the answer has another `{name}`: {got} instead of {sent}").format(name=name, got=got, sent=sent))
+
+
+def expects_status(expectations: Sequence[Expectation]) -> bool:
+    """Whether one of the checks, or of the checks within them, judges the run's status."""
+    for expectation in expectations:
+        inner = getattr(expectation.check, "value", None)
+        if expectation.name == "status":
+            return True
+        if isinstance(inner, tuple) and expects_status([each for each in inner if isinstance(each, Expectation)]):
+            return True
+    return False
+
+
+def ended_badly(run: Run) -> str:
+    sentence = _("the run ended as `{status}`").format(status=run.status)
+    if run.last_error is not None:
+        sentence += ": " + ": ".join(filter(None, (run.last_error.code, run.last_error.message)))
+    return _("{line} (request id {id})").format(line=sentence, id=run.request_id) if run.request_id else sentence
+
+
+def valueless(error: EmptyValue | UnknownVariable) -> str:
+    if isinstance(error, EmptyValue):
+        return _("`{text}` became empty").format(text=error.text)
+    return _("`{name}` has no value").format(name=error.name)
