@@ -64,6 +64,8 @@ def reader(annotation: Any) -> Reader:
     members = tuple(member for member in branches(base) if member not in (None, NoneType))
     if len(members) > 1:
         return any_of(members)
+    if members != (base,):
+        return reader(members[0])
     if form.parse is not None:
         return parsed(base, form)
     if base == EXPECTATIONS:

@@ -1,12 +1,12 @@
 """Choose the language of the sentences people read; codes, keys and file formats stay English."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from gettext import GNUTranslations, NullTranslations, translation
 from pathlib import Path
 
-__all__ = ["_", "choose", "ngettext", "requested"]
+__all__ = ["_", "choose", "listed", "nearest", "ngettext", "plain_name", "requested"]
 
 LOCALE = Path(__file__).parent / "locale"
 VARIABLES = ("RUNFLOW_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
@@ -39,3 +39,24 @@ def _(message: str) -> str:
 
 def ngettext(singular: str, plural: str, count: int) -> str:
     return chosen.ngettext(singular, plural, count)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like a misspelt one, if any is; full-width letters and capitals make no difference."""
+    from difflib import get_close_matches
+
+    names = {plain_name(each): each for each in known}
+    close = get_close_matches(plain_name(name), names, n=1, cutoff=0.6)
+    return names[close[0]] if close else None
+
+
+def plain_name(name: str) -> str:
+    """A name as names are compared."""
+    from unicodedata import normalize
+
+    return normalize("NFKC", name).casefold().replace("-", "_").replace(" ", "_").strip("_")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence: `a`, `b`, `c`."""
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,401 @@
+"""Find what a schema cannot say: a name that nothing defines, a check that cannot fail, a conversation that cannot begin."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from runner.build import Reference
+from runner.diagnostics import Diagnostic, Severity, Span
+from runner.model import Assistant, Expectation, Flow, Role, Step, Tool
+from runner.registry import checks
+from runner.source import Node
+from runner.variables import environment_name, names, valid
+from runner.words import _, listed, nearest
+
+__all__ = ["Sources", "lint", "tool_names"]
+
+MAX_PAIRS, MAX_NAME, MAX_TEXT = 16, 64, 512
+"""Of metadata; the service refuses more."""
+
+
+class Sources(Protocol):
+    """The files a flow was made of; `runner.load.Sources`."""
+
+    root: Node
+
+    def path_of(self, node: Node) -> str: ...
+    def lines(self, path: str) -> Sequence[str]: ...
+
+
+def lint(
+    flow: Flow,
+    references: Sequence[Reference],
+    sources: Sources,
+    *,
+    require_checks: bool = False,
+    environment: Collection[str] = (),
+) -> Iterator[Diagnostic]:
+    """Everything wrong or odd with a flow that the schema accepts, in no order."""
+    root = sources.root.value
+    assert isinstance(root, dict)
+    yield from Linter(flow, sources, root, frozenset(environment)).findings(references, require_checks)
+
+
+class Linter:
+    """One pass over a flow beside the nodes it was built from."""
+
+    def __init__(self, flow: Flow, sources: Sources, root: dict[str, Node], environment: frozenset[str]) -> None:
+        self.flow = flow
+        self.sources = sources
+        self.root = root
+        self.environment = environment
+        self.left_alone = tool_names(flow)
+        rows = flow.cases if isinstance(flow.cases, tuple) else ()
+        self.columns = dict.fromkeys(column for row in rows for column in row)
+        self.declared = dict.fromkeys((*(flow.variables or {}), *self.columns))
+
+    def findings(self, references: Sequence[Reference], require_checks: bool) -> Iterator[Diagnostic]:
+        yield from self.assistant()
+        if self.flow.thread is not None:
+            yield from self.thread()
+        yield from self.steps(require_checks)
+        yield from self.expectations(self.flow.expect, self.flow.assistant.tools)
+        if self.declared:
+            yield from self.cases(references)
+        if references:
+            yield from self.variables(references)
+
+    def report(
+        self, code: str, message: str, node: Node, hint: str | None = None, *, span: Span | None = None, warning: bool = False
+    ) -> Diagnostic:
+        severity = Severity.WARNING if warning else Severity.ERROR
+        return Diagnostic(code, message, self.sources.path_of(node), span or node.span, hint=hint, severity=severity)
+
+    def at_key(
+        self, code: str, message: str, holder: Node, key: str, hint: str | None = None, *, warning: bool = False
+    ) -> Diagnostic:
+        assert isinstance(holder.value, dict)
+        node = holder.value[key]
+        return self.report(code, message, node, hint, span=holder.keys[key], warning=warning)
+
+    # ── who answers, and how the conversation begins ─────────────────────────────────────────────────────────────────
+
+    def assistant(self) -> Iterator[Diagnostic]:
+        node = self.root["assistant"]
+        assistant = self.flow.assistant
+        assert isinstance(node.value, dict)
+        if assistant.id is not None:
+            for key in node.value:
+                if key not in ("id", "tools"):
+                    message = _("`{key}` cannot be set: the assistant exists, and is never changed").format(key=key)
+                    yield self.at_key(
+                        "existing-assistant", message, node, key, _("delete it, or set it for one step under `run`")
+                    )
+        elif assistant.model is None:
+            message = _("`assistant` has no `model`")
+            hint = _("write: {line}").format(line="model: qwen-max")
+            yield self.report("missing-model", message, node, hint, span=self.root_key("assistant"))
+        if assistant.metadata:
+            yield from self.metadata(node.value["metadata"])
+        for key in ("id", "model"):
+            if key in node.value and not str(node.value[key].value).strip():
+                yield self.report("empty-value", _("`{key}` is empty").format(key=key), node.value[key], _("write a name"))
+        yield from self.twice(assistant)
+
+    def root_key(self, key: str) -> Span:
+        return self.sources.root.keys[key]
+
+    def twice(self, holder: Assistant) -> Iterator[Diagnostic]:
+        seen: set[str] = set()
+        for tool, node in zip(holder.tools, self.listed(self.root["assistant"], "tools"), strict=True):
+            if tool.type in seen:
+                message = _("the tool `{name}` is listed twice").format(name=tool.type)
+                yield self.report("tool-twice", message, node, _("keep one of the two"), span=tool.span)
+            seen.add(tool.type)
+
+    def listed(self, holder: Node, key: str) -> list[Node]:
+        if not isinstance(holder.value, dict) or key not in holder.value:
+            return []
+        items = holder.value[key].value
+        return items if isinstance(items, list) else []
+
+    def metadata(self, node: Node) -> Iterator[Diagnostic]:
+        assert isinstance(node.value, dict)
+        if len(node.value) > MAX_PAIRS:
+            message = _("`metadata` holds {count} entries; the service keeps {most}").format(
+                count=len(node.value), most=MAX_PAIRS
+            )
+            key = list(node.value)[MAX_PAIRS]
+            yield self.at_key("metadata-limit", message, node, key, _("delete some"))
+        for key, value in node.value.items():
+            if len(key) > MAX_NAME:
+                message = _("this name is {count} characters long; the service keeps {most}").format(
+                    count=len(key), most=MAX_NAME
+                )
+                yield self.at_key("metadata-limit", message, node, key, _("shorten it"))
+            if len(value.spelling) > MAX_TEXT:
+                count = len(value.spelling)
+                message = _("this text is {count} characters long; the service keeps {most}").format(count=count, most=MAX_TEXT)
+                yield self.report("metadata-limit", message, value, _("shorten it"))
+
+    def thread(self) -> Iterator[Diagnostic]:
+        node = self.root["thread"]
+        thread = self.flow.thread
+        assert thread is not None
+        assert isinstance(node.value, dict)
+        if thread.id is not None:
+            for key in node.value:
+                if key != "id":
+                    message = _("`{key}` cannot be set: the thread exists already").format(key=key)
+                    yield self.at_key(
+                        "existing-thread", message, node, key, _("delete it, or delete `id` to begin a new thread")
+                    )
+        if thread.metadata:
+            yield from self.metadata(node.value["metadata"])
+
+    # ── the steps ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def steps(self, require_checks: bool) -> Iterator[Diagnostic]:
+        nodes = self.listed(self.sources.root, "steps")
+        last = len(nodes)
+        called: dict[str, int] = {}
+        for number, (step, node) in enumerate(zip(self.flow.steps, nodes, strict=True), 1):
+            if step.user is None:
+                yield from self.silent(number, node)
+            if not step.expect and step.skip is None and not (number == last and self.flow.expect):
+                yield self.unchecked(node, require_checks)
+            tools = step.run.tools if step.run and step.run.tools is not None else self.flow.assistant.tools
+            yield from self.expectations(step.expect, tools)
+            yield from self.saved(step, node)
+            if step.name is not None:
+                if step.name in called:
+                    message = _("step {number} has this name, too").format(number=called[step.name])
+                    yield self.report(
+                        "duplicate-step-name", message, self.child(node, "name"), _("give each step a name of its own")
+                    )
+                called.setdefault(step.name, number)
+            if step.continue_ and number == last:
+                message = _("no step follows, so `continue` changes nothing")
+                yield self.at_key("useless-continue", message, node, "continue", _("delete it"), warning=True)
+        if all(step.skip is not None for step in self.flow.steps):
+            message = _("every step is skipped, so nothing is checked")
+            yield self.report("all-skipped", message, self.child(nodes[0], "skip"), _("take `skip` off one step"), warning=True)
+
+    def child(self, holder: Node, key: str) -> Node:
+        assert isinstance(holder.value, dict)
+        return holder.value[key]
+
+    def silent(self, number: int, node: Node) -> Iterator[Diagnostic]:
+        """A step in which the user says nothing."""
+        thread = self.flow.thread
+        seeded = thread is not None and (
+            thread.id is not None or bool(thread.messages and thread.messages[-1].role is Role.USER)
+        )
+        if number == 1 and seeded:
+            return
+        if number == 1 and thread is not None and thread.messages:
+            message = _("step 1 has no `user`, and `thread.messages` ends with the assistant")
+        else:
+            message = _("step {number} has no `user`").format(number=number)
+        yield self.report("no-user-message", message, node, _("write: {line}").format(line="user: …"), span=opening(node))
+
+    def unchecked(self, node: Node, require_checks: bool) -> Diagnostic:
+        message = _("this step checks nothing")
+        hint = _("add what the answer must be: `expect: …`")
+        return self.report("no-check", message, node, hint, span=opening(node), warning=not require_checks)
+
+    def saved(self, step: Step, node: Node) -> Iterator[Diagnostic]:
+        if not step.save:
+            return
+        save = self.child(node, "save")
+        for name, value in step.save.items():
+            entry = self.child(save, name)
+            if (value.matches is None) == (value.json is None):
+                message = _("`{name}` needs either `matches` or `json`").format(name=name)
+                yield self.at_key(
+                    "save-one-of", message, save, name, _("write: {line}").format(line=rf"{name}: {{matches: '#(\d+)'}}")
+                )
+            if name in self.declared or name in self.left_alone:
+                message = _("`{name}` is a variable already").format(name=name)
+                yield self.at_key("shadowed-name", message, save, name, _("save it under another name"))
+            if value.matches is not None and "matches" in checks and "${" not in value.matches:
+                pattern = self.child(entry, "matches")
+                yield from self.problems(checks["matches"], value.matches, pattern, ("never-fails",))
+
+    def problems(self, kind: type, value: object, node: Node, except_for: Collection[str]) -> Iterator[Diagnostic]:
+        check = kind(value)
+        for code, message, hint in check.problems() if hasattr(check, "problems") else ():
+            if code not in except_for:
+                yield self.report(code, message, node, hint)
+
+    # ── the checks ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def expectations(
+        self, expectations: Sequence[Expectation], tools: Sequence[Tool], negated: bool = False
+    ) -> Iterator[Diagnostic]:
+        for each in expectations:
+            check = each.check
+            inner = getattr(check, "value", None)
+            if isinstance(inner, tuple) and inner and isinstance(inner[0], Expectation):
+                yield from self.expectations(inner, tools, negated != (each.name == "not"))
+                continue
+            for code, message, hint in check.problems() if hasattr(check, "problems") else ():
+                yield self.at(code, message, each.span, hint)
+            if hasattr(check, "tools"):
+                yield from self.offered(each, check.tools(), tools, negated)
+
+    def at(self, code: str, message: str, span: Span, hint: str | None) -> Diagnostic:
+        return Diagnostic(code, message, self.sources.path_of(self.sources.root), span, hint=hint)
+
+    def offered(self, each: Expectation, wanted: Sequence[str], tools: Sequence[Tool], negated: bool) -> Iterator[Diagnostic]:
+        if self.flow.assistant.id is not None and not tools:
+            return  # what an existing assistant has is not known here
+        known = tuple(dict.fromkeys(tool.type for tool in tools))
+        for name in wanted:
+            if name in known:
+                continue
+            message = _("the assistant has no tool `{name}`").format(name=name)
+            if negated:
+                message = _("the assistant has no tool `{name}`, so this can never fail").format(name=name)
+            yield self.at("tool-not-offered", message, each.span, self.offer(name, known))
+
+    def offer(self, name: str, known: tuple[str, ...]) -> str:
+        if near := nearest(name, known):
+            return _("did you mean `{name}`?").format(name=near)
+        if known:
+            return _("add it under `tools`, or use one of {names}").format(names=listed(known))
+        return _("add it to the assistant: `tools: [{name}]`").format(name=name)
+
+    # ── variables ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def cases(self, references: Sequence[Reference]) -> Iterator[Diagnostic]:
+        used = {name for reference in references for name in names(reference.node.spelling)}
+        defaults = self.flow.variables or {}
+        for name in defaults:
+            if name in self.left_alone:
+                message = _("`{name}` belongs to the tool `rag`, which fills it in itself").format(name=name)
+                yield self.at_key("shadowed-name", message, self.root["variables"], name, _("give the variable another name"))
+        rows = self.flow.cases if isinstance(self.flow.cases, tuple) else ()
+        if "cases" in self.root and not rows:
+            yield self.report(
+                "empty-value", _("`cases` is empty"), self.root["cases"], _("write one `- name: value` for each conversation")
+            )
+        needed = tuple(column for column in self.columns if column not in defaults and column in used)
+        for row, node in zip(rows, self.listed(self.sources.root, "cases"), strict=False):
+            if missing := [column for column in needed if column not in row]:
+                message = _("this row has no `{name}`").format(name=missing[0])
+                hint = _("add it, or give it a default under `variables`")
+                yield self.report("missing-column", message, node, hint, span=opening(node))
+            for column in row:
+                if column not in defaults and column not in used:
+                    message = _("nothing uses `{name}`").format(name=column)
+                    yield self.unused(node, column, message, (*defaults, *used))
+
+    def unused(self, row: Node, column: str, message: str, known: Sequence[str]) -> Diagnostic:
+        near = nearest(column, known)
+        hint = (
+            _("did you mean `{name}`?").format(name=near)
+            if near
+            else _("write `{name}` where it belongs, or delete it").format(name=f"${{{column}}}")
+        )
+        if row.places and column in row.places:
+            return self.at_key("unused-column", message, row, column, hint, warning=True)
+        path = self.sources.path_of(row)
+        header = self.sources.lines(path)[0]
+        start = header.find(column) + 1 or 1
+        return Diagnostic(
+            "unused-column", message, path, Span(1, start, 1, start + len(column)), hint=hint, severity=Severity.WARNING
+        )
+
+    def variables(self, references: Sequence[Reference]) -> Iterator[Diagnostic]:
+        saved = [set(step.save or ()) for step in self.flow.steps]
+        for reference in references:
+            earlier = saved if reference.place == "expect" else saved[: max(reference.step - 1, 0)]
+            known = dict.fromkeys((*self.declared, *(name for step in earlier for name in sorted(step))))
+            for name in names(reference.node.spelling):
+                if found := self.wrong(name, reference, known, saved):
+                    message, code, hint = found
+                    yield self.report(code, message, reference.node, hint, span=self.place_of(name, reference.node))
+            if reference.substitutes and (unclosed := re.search(r"(?<!\$)\$\{[^{}]*(?:[\n{]|$)", reference.node.spelling)):
+                message = _("`${` is not closed with `}`")
+                hint = _("write `${name}`, or `$${` for these two characters themselves")
+                yield self.report(
+                    "unclosed-variable", message, reference.node, hint, span=self.place_of("", reference.node, unclosed[0])
+                )
+
+    def wrong(
+        self, name: str, reference: Reference, known: Mapping[str, None], saved: Sequence[Collection[str]]
+    ) -> tuple[str, str, str | None] | None:
+        """Message, code and hint about one use of a name."""
+        if name in self.left_alone:
+            return None
+        written = f"${{{name}}}"
+        if not reference.substitutes or reference.place in ("variables", "cases"):
+            if reference.place == "cases" and self.sources.path_of(reference.node) != self.sources.path_of(self.sources.root):
+                return None  # rows of a CSV file are data
+            message = _("`{variable}` is not replaced here").format(variable=written)
+            return (
+                message,
+                "no-substitution",
+                _("write the text itself; for these characters as they stand, `$${variable}`").format(variable=f"{{{name}}}"),
+            )
+        if (wanted := environment_name(name)) is not None:
+            if wanted in self.environment:
+                return None
+            message = _("the environment variable `{name}` is not allowed in texts").format(name=wanted)
+            return message, "environment-not-allowed", _("list it under `environment` in runflow.toml, if the text may hold it")
+        if name in known:
+            return None
+        return _("`{name}` is not defined here").format(name=name), "undefined-variable", self.define(name, known, saved)
+
+    def define(self, name: str, known: Mapping[str, None], saved: Sequence[Collection[str]]) -> str:
+        if name.strip() in known:
+            return _("write `{variable}`, without spaces").format(variable=f"${{{name.strip()}}}")
+        for number, step in enumerate(saved, 1):
+            if name in step:
+                return _("step {number} saves it; only the steps after it can use it").format(number=number)
+        if not valid(name):
+            return _("for these characters as they stand, write `$${text}`").format(text=f"{{{name}}}")
+        if near := nearest(name, known):
+            return _("did you mean `{variable}`?").format(variable=f"${{{near}}}")
+        if known:
+            return _("add it under `variables`, or use one of {names}").format(names=listed(known))
+        return _("add it: `variables: {entry}`").format(entry=f"{{{name}: …}}")
+
+    def place_of(self, name: str, node: Node, written: str | None = None) -> Span | None:
+        """Where `${name}` stands within a text; None when escapes or folding hide it."""
+        wanted = written.rstrip("\n") if written else f"${{{name}}}"
+        lines = self.sources.lines(self.sources.path_of(node))
+        for number in range(node.line, min(node.end_line, len(lines)) + 1):
+            line = lines[number - 1]
+            start = node.column - 1 if number == node.line else 0
+            found = re.search(rf"(?<!\$){re.escape(wanted)}", line[start:])
+            if found:
+                return Span(number, start + found.start() + 1, number, start + found.end() + 1)
+        return None
+
+
+def tool_names(flow: Flow) -> frozenset[str]:
+    """The names that `rag` fills in itself: those its `prompt_ra` uses."""
+    runs = (step.run.tools or () for step in flow.steps if step.run)
+    tools = (tool for group in (flow.assistant.tools, *runs) for tool in group)
+    return frozenset(name for tool in tools if tool.settings for name in within(tool.settings.get("prompt_ra")))
+
+
+def within(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from names(value)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from within(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from within(item)
+
+
+def opening(node: Node) -> Span:
+    """The first key of a mapping: enough to point at all of it."""
+    if isinstance(node.value, dict) and node.places:
+        return node.keys[next(iter(node.value))]
+    span = node.span
+    return span if span.line == span.end_line else Span(span.line, span.column, span.line, span.column + 1)

@@ -1,0 +1,337 @@
+"""Turn a path into a Flow, or into everything that is wrong with the file; past here nobody reads files named by a flow."""
+
+import csv
+import io
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from runner.build import Refused, build
+from runner.diagnostics import Diagnostic, Problems, Severity, Span
+from runner.lint import lint
+from runner.model import Flow
+from runner.source import Document, Node, decode, open_bytes, read
+from runner.variables import valid
+from runner.words import _
+
+__all__ = ["Examined", "Sources", "examine", "load"]
+
+MAX_PROMPT = 1024 * 1024
+MAX_ROWS = 16 * 1024 * 1024
+
+
+class Sources:
+    """The files a flow is made of: its own, and those it takes texts, rows or its assistant from."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.root = document.root
+        self.others: dict[str, tuple[str, ...]] = {}
+        self.origins: dict[int, str] = {}
+        self.kept: list[Node] = []
+        """Nodes whose ids are in `origins`: an id belongs to another object once its own is gone."""
+
+    def path_of(self, node: Node) -> str:
+        """The file a node stands in, as it is shown."""
+        return self.origins.get(id(node), self.document.path)
+
+    def lines(self, path: str) -> Sequence[str]:
+        """The lines of one of the files, none if it could not be read."""
+        return self.document.lines if path == self.document.path else self.others.get(path, ())
+
+    def enter(self, path: str, lines: tuple[str, ...], node: Node) -> None:
+        """Remember that a node and all below it stand in another file."""
+        self.others[path] = lines
+        waiting = [node]
+        while waiting:
+            here = waiting.pop()
+            if id(here) in self.origins:
+                continue
+            self.origins[id(here)] = path
+            self.kept.append(here)
+            if isinstance(here.value, list):
+                waiting += here.value
+            elif isinstance(here.value, dict):
+                waiting += here.value.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What became of a file: the flow unless there is an error, and everything found, in file order."""
+
+    flow: Flow | None
+    diagnostics: tuple[Diagnostic, ...]
+    document: Document | None
+    sources: Sources | None = None
+
+    def lines(self, path: str) -> Sequence[str]:
+        """The lines of the file a diagnostic is about; none if it could not be read."""
+        return self.sources.lines(path) if self.sources else ()
+
+
+def load(path: str | Path, environment: Collection[str] = ()) -> Flow:
+    """The flow of a file; raise Problems with every finding when there is an error among them."""
+    examined = examine(path, environment=environment)
+    if examined.flow is None:
+        raise Problems(examined.diagnostics)
+    return examined.flow
+
+
+def examine(
+    path: str | Path, *, shown: str | None = None, require_checks: bool = False, environment: Collection[str] = ()
+) -> Examined:
+    """Read, build and lint one flow file. `shown` is how messages name it; `environment` names the variables that
+    `${env.NAME}` may use; with `require_checks` a step without a check is an error. Raises nothing for any file."""
+    path = Path(path)
+    try:
+        document = read(path, shown)
+    except Problems as problems:
+        return Examined(None, problems.diagnostics, None)
+    sources = Sources(document)
+    if any(found.severity is Severity.ERROR for found in document.findings):
+        # What is wrong with the YAML makes the rest mislead; what does not depend on it is still worth saying.
+        found = tuple(judge(sources, [])) if usable(document) else ()
+        return Examined(None, in_order(document, (*document.findings, *found)), document, sources)
+    trouble: list[Diagnostic] = []
+    include(sources, path, trouble)
+    try:
+        flow, references = build(sources.root)
+    except Refused:
+        return Examined(None, in_order(document, (*document.findings, *judge(sources, trouble))), document, sources)
+    if not trouble:
+        trouble.extend(lint(flow, references, sources, require_checks=require_checks, environment=environment))
+    found = in_order(document, (*document.findings, *trouble))
+    if any(each.severity is Severity.ERROR for each in found):
+        return Examined(None, found, document, sources)
+    return Examined(replace(flow, path=path), found, document, sources)
+
+
+def usable(document: Document) -> bool:
+    return isinstance(document.root.value, dict)
+
+
+def judge(sources: Sources, trouble: list[Diagnostic]) -> Iterator[Diagnostic]:
+    """What the schema finds wrong, except where reading has already said it."""
+    from runner.validate import validate
+
+    said = {(found.path, found.span.line) for found in (*sources.document.findings, *trouble) if found.span}
+    yield from trouble
+    for found in validate(sources):
+        if found.span is None or (found.path, found.span.line) not in said:
+            yield found
+
+
+def in_order(document: Document, found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """In file order, the flow's own file first; the same thing said once."""
+    nowhere = Span(0, 0, 0, 0)
+    unique = dict.fromkeys(found) if len(found) > 1 else found
+    return tuple(sorted(unique, key=lambda each: (each.path != document.path, each.path, each.span or nowhere)))
+
+
+# ── values that name a file ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Mark(NamedTuple):
+    """A place in a file that is not YAML; from 0, as libyaml counts."""
+
+    line: int
+    column: int
+
+
+class Named:
+    """A file named by a value of a flow: found, links first, below the flow's folder."""
+
+    def __init__(self, sources: Sources, flow: Path, node: Node) -> None:
+        name = str(node.value)
+        self.shown = str(PurePath(sources.document.path).parent / name)
+        self.asked = sources.path_of(node), node.span
+        folder = flow.resolve().parent
+        try:
+            self.path = (folder / name).resolve()
+        except (OSError, RuntimeError, ValueError):
+            raise self.refusal("file-missing", _("`{file}` is no path").format(file=name), None) from None
+        if not self.path.is_relative_to(folder):
+            message = _("`{file}` lies outside the flow's folder").format(file=name)
+            raise self.refusal(
+                "file-outside", message, _("move it below the folder of this file, and write its path from there")
+            )
+        if not self.path.exists():
+            message = _("there is no file `{file}`").format(file=name)
+            raise self.refusal("file-missing", message, _("the path starts in the folder of this file"))
+
+    def refusal(self, code: str, message: str, hint: str | None) -> Problems:
+        path, span = self.asked
+        return Problems([Diagnostic(code, message, path, span, hint=hint)])
+
+    def text(self, limit: int) -> str:
+        return decode(open_bytes(self.path, limit, None, self.shown), self.shown)
+
+
+def include(sources: Sources, path: Path, trouble: list[Diagnostic]) -> None:
+    """Put what other files hold in the place of their names; what cannot be had is left as it stands, and said."""
+    if not isinstance(sources.root.value, dict):
+        return
+    top = sources.root.value
+    changed = {}
+    for name, node in top.items():
+        try:
+            if name == "assistant":
+                changed[name] = with_instructions(sources, path, with_used(sources, path, node))
+            elif name == "steps":
+                changed[name] = with_runs(sources, path, node)
+            elif name == "cases" and (file := file_of(node)):
+                changed[name] = rows(sources, Named(sources, path, file), node)
+        except Problems as problems:
+            trouble.extend(problems.diagnostics)
+    if any(changed[name] is not top[name] for name in changed):
+        sources.root = with_value(sources.root, top | changed)
+
+
+def with_value(node: Node, value: dict[str, Node] | list[Node], other: Node | None = None) -> Node:
+    """The same node with other content; of `other`, the places of its keys too."""
+    places = {**(other.places or {}), **(node.places or {})} if other else node.places
+    return Node(value, node.spelling, node.style, node.start, node.end, places)
+
+
+def file_of(node: Node) -> Node | None:
+    """The name in `{file: name}`."""
+    if isinstance(node.value, dict) and list(node.value) == ["file"]:
+        file = node.value["file"]
+        return file if isinstance(file.value, str) and file.value else None
+    return None
+
+
+def with_used(sources: Sources, path: Path, node: Node) -> Node:
+    """The assistant with the block from the file that it uses."""
+    if not isinstance(node.value, dict) or "use" not in node.value:
+        return node
+    use = node.value["use"]
+    if not isinstance(use.value, str) or not use.value:
+        return node
+    named = Named(sources, path, use)
+    document = read(named.path, named.shown)
+    sources.enter(named.shown, document.lines, document.root)
+    if document.findings:
+        raise Problems(document.findings)
+    used = document.root
+    if not isinstance(used.value, dict):
+        message = _("`use` takes a mapping of the assistant's keys")
+        raise Problems(
+            [
+                Diagnostic(
+                    "nothing-to-use", message, named.shown, used.span, hint=_("write: {line}").format(line="model: qwen-max")
+                )
+            ]
+        )
+    if "use" in used.value:
+        message = _("a used file cannot use another one")
+        raise Problems([Diagnostic("nested-use", message, named.shown, used.keys["use"], hint=_("write its keys here"))])
+    own = {key: value for key, value in node.value.items() if key != "use"}
+    return with_value(node, used.value | own, used)
+
+
+def with_instructions(sources: Sources, path: Path, node: Node) -> Node:
+    """The mapping with its `instructions` read from their file."""
+    if not isinstance(node.value, dict) or "instructions" not in node.value:
+        return node
+    file = file_of(node.value["instructions"])
+    if file is None:
+        return node
+    named = Named(sources, path, file)
+    text = named.text(MAX_PROMPT)
+    lines = tuple(text.splitlines())
+    if not text.strip():
+        raise named.refusal("empty-file", _("`{file}` is empty").format(file=file.value), _("write the instructions into it"))
+    prompt = Node(text, text, "|", Mark(0, 0), Mark(len(lines), 0))
+    sources.enter(named.shown, lines, prompt)
+    return with_value(node, node.value | {"instructions": prompt})
+
+
+def with_runs(sources: Sources, path: Path, node: Node) -> Node:
+    """The steps, where their `run` reads its instructions from a file."""
+    if not isinstance(node.value, list):
+        return node
+    steps = []
+    for step in node.value:
+        if isinstance(step.value, dict) and "run" in step.value:
+            run = with_instructions(sources, path, step.value["run"])
+            step = with_value(step, step.value | {"run": run}) if run is not step.value["run"] else step
+        steps.append(step)
+    return with_value(node, steps) if any(new is not old for new, old in zip(steps, node.value, strict=True)) else node
+
+
+def rows(sources: Sources, named: Named, node: Node) -> Node:
+    """The rows of a CSV file as a list of mappings, each value at its line of that file."""
+    text = named.text(MAX_ROWS)
+    lines = tuple(text.splitlines())
+    sources.others[named.shown] = lines
+    found = list(records(named, text))
+    if not found:
+        raise named.refusal(
+            "csv-empty",
+            _("`{file}` is empty").format(file=named.shown),
+            _("write the names of the variables into its first row"),
+        )
+    (_line, header), *rest = found
+    trouble = list(wrong_header(named, header)) + [
+        at(
+            named,
+            line,
+            "csv-ragged",
+            _("this row has {count} values, and the header names {names}").format(count=len(values), names=len(header)),
+            _("put a value with a comma in double quotes")
+            if len(values) > len(header)
+            else _("write an empty value as two commas"),
+        )
+        for line, values in rest
+        if len(values) != len(header)
+    ]
+    if not rest:
+        trouble.append(
+            at(named, 1, "csv-empty", _("there is no row below the header"), _("write one row for each conversation"))
+        )
+    if trouble:
+        raise Problems(trouble)
+    table = []
+    for line, values in rest:
+        start, end = Mark(line - 1, 0), Mark(line - 1, len(lines[line - 1]))
+        cells = {name: Node(value, value, '"', start, end) for name, value in zip(header, values, strict=True)}
+        table.append(Node(cells, "", "", start, end, {}))
+    filled = Node(table, "", "", node.start, node.end)
+    for row in table:
+        sources.enter(named.shown, lines, row)
+    return filled
+
+
+def records(named: Named, text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that hold anything, and the line each begins at."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begin = 1
+    try:
+        for values in reader:
+            if values:
+                yield begin, values
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        message = _("this row is not CSV: {reason}").format(reason=error)
+        raise Problems([at(named, begin, "csv-unreadable", message, _('write a `"` within quotes twice'))]) from None
+
+
+def wrong_header(named: Named, header: list[str]) -> Iterator[Diagnostic]:
+    for number, name in enumerate(header, 1):
+        if not name.strip():
+            message = _("column {number} of the header has no name").format(number=number)
+            yield at(named, 1, "csv-header", message, _("name the variable, or delete the column"))
+        elif header.index(name) < number - 1:
+            message = _("the header names `{name}` twice").format(name=name)
+            yield at(named, 1, "csv-header", message, _("give each column a name of its own"))
+        elif not valid(name):
+            message = _("`{name}` is no name for a variable").format(name=name)
+            yield at(
+                named, 1, "csv-header", message, _("use letters, digits and `_`, no digit first; no spaces around the comma")
+            )
+
+
+def at(named: Named, line: int, code: str, message: str, hint: str) -> Diagnostic:
+    return Diagnostic(code, message, named.shown, Span(line, 1, line, 2), hint=hint)

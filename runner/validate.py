@@ -1,0 +1,682 @@
+"""Turn jsonschema's errors into diagnostics an author can act on.
+
+Only for documents that `build` refuses. Where the schema allows several forms, the one the author meant is judged alone: it
+is chosen by the kind of the value, and among mappings by the keys they share.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from math import isfinite
+from typing import Any, Protocol
+from unicodedata import normalize
+
+from jsonschema import Draft7Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
+
+from runner.build import Building, Refused, reader
+from runner.diagnostics import Diagnostic, Span
+from runner.forms import keys_of
+from runner.model import Assistant, Flow, RunOverrides, Step, ThreadSetup
+from runner.registry import checks
+from runner.schema import BUILT_IN_TOOLS, bare_checks, flow_schema, formats
+from runner.source import Node
+from runner.words import _, listed, nearest, plain_name
+
+__all__ = ["Sources", "validate"]
+
+MOST = 1_000
+"""More findings are not collected; nobody reads so many."""
+
+Schema = Mapping[str, Any]
+
+
+class Sources(Protocol):
+    """Where the nodes to be judged stand; `runner.load.Sources`."""
+
+    root: Node
+
+    def path_of(self, node: Node) -> str: ...
+
+
+def validate(sources: Sources) -> Iterator[Diagnostic]:
+    """Everything the schema finds wrong with a document; nothing for one that `build` accepts."""
+    findings = Findings(sources)
+    errors = islice(validator().iter_errors(suspects(sources.root)), MOST)
+    for error in sorted(errors, key=lambda error: error.keyword != "format"):
+        yield from findings.about(error)
+
+
+def suspects(root: Node) -> object:
+    """The plain value without the steps that the reader accepts, for jsonschema takes its time over long files."""
+    if not isinstance(root.value, dict):
+        return root.plain
+    plain = {key: node.plain for key, node in root.value.items() if key != "steps"}
+    if "steps" in root.value:
+        steps = root.value["steps"]
+        plain["steps"] = (
+            [{} if accepted(step) else step.plain for step in steps.value] if isinstance(steps.value, list) else steps.plain
+        )
+    return plain
+
+
+def accepted(step: Node) -> bool:
+    try:
+        reader(Step)(step, Building())
+    except Refused:
+        return False
+    return True
+
+
+# ── a validator that reports one branch ──────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def validator() -> Any:
+    """Draft 7 with our formats, telling errors by key, and of several forms only about the one meant."""
+    checker = FormatChecker(formats=())
+    for name, parse in formats().items():
+        checker.checks(name, raises=ValueError)(judged_by(parse))
+    kinds = Draft7Validator.TYPE_CHECKER.redefine("number", lambda _checker, value: is_number(value))
+    kind = extend(  # type: ignore[no-untyped-call]
+        Draft7Validator,
+        {"anyOf": any_of, "required": required, "additionalProperties": additional_properties},
+        type_checker=kinds,
+    )
+    return kind(flow_schema(), format_checker=checker)
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def judged_by(parse: Callable[[Any], object]) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            parse(value)
+        return True
+
+    return check
+
+
+def any_of(validator: Any, branches: Sequence[Schema], instance: object, schema: Schema) -> Iterator[ValidationError]:
+    kind = kind_of(instance)
+    fitting = [branch for branch in branches if kind in kinds_of(branch)]
+    if not fitting:
+        yield ValidationError("", validator="type", instance=instance, schema=schema)
+        return
+    if len(fitting) > 1:
+        if any(validator.evolve(schema=branch).is_valid(instance) for branch in fitting):
+            return
+        fitting.sort(key=lambda branch: likeness(branch, instance), reverse=True)
+    yield from validator.descend(instance, fitting[0])
+
+
+def required(validator: Any, names: Sequence[str], instance: object, schema: Schema) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        yield from (ValidationError(name) for name in names if name not in instance)
+
+
+def additional_properties(validator: Any, allowed: object, instance: object, schema: Schema) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        for name in instance:
+            if name in schema.get("properties", {}):
+                continue
+            if allowed is False:
+                yield ValidationError(name)
+            else:
+                yield from validator.descend(instance[name], allowed, path=name)
+
+
+def kind_of(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def resolved(schema: Schema) -> Schema:
+    """What a reference means."""
+    while True:
+        if "$ref" in schema:
+            schema = flow_schema_definitions()[schema["$ref"].rpartition("/")[2]]
+        elif "allOf" in schema:
+            schema = schema["allOf"][0]
+        else:
+            return schema
+
+
+@cache
+def flow_schema_definitions() -> Mapping[str, Schema]:
+    definitions: Mapping[str, Schema] = validator().schema["definitions"]
+    return definitions
+
+
+def kinds_of(schema: Schema) -> frozenset[str]:
+    """The kinds of value a schema may accept."""
+    schema = resolved(schema)
+    if "anyOf" in schema:
+        return frozenset().union(*(kinds_of(branch) for branch in schema["anyOf"]))
+    if "type" in schema:
+        named = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+        return frozenset("number" if name == "integer" else name for name in named)
+    if "enum" in schema:
+        return frozenset(kind_of(value) for value in schema["enum"])
+    return frozenset(("null", "boolean", "number", "string", "array", "object"))
+
+
+def likeness(schema: Schema, instance: object) -> tuple[bool, int]:
+    """How well a mapping fits: has it what is required, and how many keys do they share?"""
+    schema = resolved(schema)
+    if not isinstance(instance, dict):
+        return (True, 0)
+    return (
+        all(name in instance for name in schema.get("required", ())),
+        len(instance.keys() & schema.get("properties", {}).keys()),
+    )
+
+
+# ── errors in the author's words ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """One of jsonschema's errors, as far as we speak of it. `limit` is the keyword's value, `of_name` tells keys from values."""
+
+    keyword: str
+    message: str
+    path: tuple[str | int, ...]
+    instance: object
+    schema: Schema
+    limit: Any
+    of_name: bool
+    reason: str
+
+    @classmethod
+    def of(cls, error: ValidationError) -> "Error":
+        schema = error.schema if isinstance(error.schema, dict) else {}
+        path = tuple(error.absolute_path)
+        of_name = "propertyNames" in error.absolute_schema_path
+        return cls(
+            str(error.validator),
+            error.message,
+            path,
+            error.instance,
+            schema,
+            error.validator_value,
+            of_name,
+            str(error.cause or ""),
+        )
+
+
+class Findings:
+    """Says what jsonschema found, each thing once."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.judged: set[int] = set()
+        """Nodes whose notation was found wrong, by pattern or by parser."""
+
+    def about(self, error: Error) -> Iterator[Diagnostic]:
+        nodes = self.trail(error.path)
+        node = nodes[-1]
+        if error.keyword in ("pattern", "format") and not error.of_name:
+            if id(node) in self.judged:
+                return
+            self.judged.add(id(node))
+        place = Place(error.path, node, nodes[-2] if len(nodes) > 1 else None)
+        for found in SENTENCES[error.keyword](error, place):
+            if found.key is not None and isinstance(node.value, dict):
+                path, span = self.sources.path_of(node.value[found.key]), node.keys[found.key]
+            else:
+                path, span = self.sources.path_of(node), place.span
+            yield Diagnostic(found.code, found.message, path, span, hint=found.hint)
+
+    def trail(self, path: Iterable[str | int]) -> list[Node]:
+        """The nodes from the root to a place."""
+        nodes = [self.sources.root]
+        for step in path:
+            inside: Any = nodes[-1].value
+            nodes.append(inside[step])
+        return nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One sentence, and the key of the mapping it is about, if it is not about the value."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    key: str | None = None
+
+
+class Place:
+    """A value in the file, and how to speak of it."""
+
+    def __init__(self, path: tuple[str | int, ...], node: Node, parent: Node | None) -> None:
+        self.path = path
+        self.node = node
+        self.parent = parent
+
+    @property
+    def span(self) -> Span:
+        """The value's, or its key's when nothing stands after it."""
+        last = self.path[-1] if self.path else None
+        if self.node.value is None and isinstance(last, str) and self.parent is not None and last in self.parent.keys:
+            return self.parent.keys[last]
+        if isinstance(self.node.value, dict | list):
+            return first_line(self.node)
+        return self.node.span
+
+    @property
+    def name(self) -> str:
+        """The value as the author would name it."""
+        match self.path:
+            case []:
+                return _("the file")
+            case [*_rest, "steps", int(number)]:
+                return _("step {number}").format(number=number + 1)
+            case [*_rest, str(key), int()]:
+                return _("an item of `{key}`").format(key=key)
+            case _:
+                return f"`{self.path[-1]}`"
+
+    @property
+    def within(self) -> str:
+        """` in `assistant``, or nothing at the top level."""
+        return _(" in {place}").format(place=self.name) if self.path else ""
+
+
+def first_line(node: Node) -> Span:
+    """The beginning of a long value: underlining a whole block points at nothing."""
+    span = node.span
+    return span if span.line == span.end_line else Span(span.line, span.column, span.line, span.column + 1)
+
+
+Sentence = Callable[[Error, Place], Iterator[Found]]
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    known = tuple(known)
+    if near := nearest(name, known):
+        return _("did you mean `{name}`?").format(name=near)
+    return _("use one of {names}").format(names=listed(known))
+
+
+def inline(value: object) -> str:
+    """A text as it can be written after a key."""
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if re.fullmatch(r"[^\W\d](?:[\w .,!?'/()-]*[\w.,!?')])?", value) and value not in ("true", "false", "null"):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+ELSEWHERE: Mapping[str, str] = {"prompt": "user", "message": "user", "input": "user", "content": "user", "say": "user"} | {
+    "system": "instructions",
+    "assert": "expect",
+    "check": "expect",
+    "checks": "expect",
+    "output": "expect",
+    "max_output_tokens": "max_tokens",
+}
+"""What other tools call our keys."""
+
+
+def unknown_key(error: Error, place: Place) -> Iterator[Found]:
+    key = error.message
+    known = tuple(error.schema["properties"])
+    definitions = flow_schema_definitions()
+    if error.schema is definitions["Checks"]:
+        yield unknown_check(key, place)
+    elif list(place.path[-2:-1]) == ["tools"]:
+        if not beside_its_tool(place.node):
+            yield Found("unknown-tool", _("the service has no tool `{name}`").format(name=key), suggestion(key, known), key)
+    elif error.schema is definitions["SeedMessage"] and {"role", "content"} & set(place.node.plain or ()):  # type: ignore[call-overload]
+        if key == next(iter(set(place.node.value) - {"user", "assistant"}), None) or key == "role":  # type: ignore[arg-type]
+            role = place.node.value.get("role")  # type: ignore[union-attr]
+            speaker = role.value if role is not None and role.value in known else "user"
+            said = place.node.value.get("content")  # type: ignore[union-attr]
+            written = inline(said.value) if said is not None and isinstance(said.value, str) else "…"
+            line = f"- {speaker}: {written}"
+            yield Found(
+                "unknown-key",
+                _("unknown key `{key}`{within}").format(key=key, within=place.within),
+                _("write: {line}").format(line=line),
+                key,
+            )
+    else:
+        message = _("unknown key `{key}`{within}").format(key=key, within=place.within)
+        yield Found("unknown-key", message, where_to_write(key, known, place), key)
+
+
+def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
+    """What to do about a key that is not known here."""
+    name, colon, rest = re.fullmatch(r"(.*?)(?:([:：])(.*))?", key, re.DOTALL).groups()  # type: ignore[union-attr]
+    if colon and name in known:
+        return _("put a space after the colon: {line}").format(line=f"{name}: {rest}")
+    if near := nearest(key, known):
+        return _("did you mean `{name}`?").format(name=near)
+    if key in checks and "expect" in known:
+        return _("`{key}` is a check; write it under `expect`").format(key=key)
+    for home, kind in (("assistant", Assistant), ("run", RunOverrides), ("thread", ThreadSetup)):
+        if home in known and any(each.name == key for each in keys_of(kind)):
+            return _("it belongs under `{home}`; indent it").format(home=home)
+    if place.path and any(each.name == key for each in keys_of(Step)) and "steps" not in known and place.path[0] != "steps":
+        return _("it belongs in a step, under `steps`")
+    if not place.path and any(each.name == key for each in keys_of(Step)):
+        return _("it belongs in a step: under `steps`, after a `- `")
+    if place.path and any(each.name == key for each in keys_of(Flow)):
+        return _("it belongs at the top level; do not indent it")
+    if ELSEWHERE.get(key) in known:
+        return _("did you mean `{name}`?").format(name=ELSEWHERE[key])
+    return _("use one of {names}").format(names=listed(known))
+
+
+def unknown_check(name: str, place: Place) -> Found:
+    match = re.fullmatch(r"\s*(\w+)\s*[:：]\s*(.+)", name)
+    message = _("there is no check `{name}`").format(name=name)
+    if match and match[1] in checks:
+        return Found("unknown-check", message, _("write: {line}").format(line=f"{match[1]}: {inline(match[2])}"), name)
+    hint = suggestion(name, sorted(checks))
+    if name in {key.name for key in keys_of(Step)} and nearest(name, checks) is None:
+        hint = _("it is a key of the step; indent it like `expect`")
+    return Found("unknown-check", message, hint, name)
+
+
+def missing_key(error: Error, place: Place) -> Iterator[Found]:
+    key = error.message
+    holder = place.name
+    if isinstance(place.node.value, dict) and place.node.value and (near := nearest(key, place.node.value)):
+        known = error.schema.get("properties", {})
+        if near not in known:
+            return  # the unknown key says it already
+    message = _("{holder} has no `{key}`").format(holder=holder, key=key)
+    example = error.schema["properties"][key].get("examples", ["…"])[0]
+    if key == "steps":
+        hint = _("write: {line}").format(line="steps:")
+        hint = _("say what is asked: `steps:`, and below it `  - user: …`")
+    elif key == "assistant":
+        hint = _("say who answers: `assistant:`, and below it `  model: …`")
+    else:
+        hint = _("write: {line}").format(line=f"{key}: {inline(example)}")
+    yield Found("missing-key", message, hint)
+
+
+# ── kinds of value ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def kind_words(kinds: Iterable[str]) -> str:
+    words = {
+        "string": _("a text"),
+        "number": _("a number"),
+        "boolean": _("`true` or `false`"),
+        "array": _("a list"),
+        "object": _("a mapping of keys and values"),
+        "null": _("nothing"),
+    }
+    kinds = set(kinds)
+    if "string" in kinds:
+        kinds -= {"number", "boolean"}
+    if len(kinds) > 1:
+        kinds -= {"null"}
+    return _(" or ").join(words[kind] for kind in words if kind in kinds)
+
+
+def wrong_type(error: Error, place: Place) -> Iterator[Found]:
+    wanted = kinds_of(error.schema)
+    actual = kind_of(error.instance)
+    if error.instance is None:
+        yield nothing_there(wanted, place)
+        return
+    if list(place.path[-2:-1]) == ["steps"] and actual == "string":
+        line = f"- user: {inline(error.instance)}"
+        yield Found(
+            "wrong-type", _("{name} is a mapping, not a text").format(name=place.name), _("write: {line}").format(line=line)
+        )
+        return
+    message = _("{name} is {wanted}, not {actual}").format(
+        name=place.name, wanted=kind_words(wanted), actual=kind_words((actual,))
+    )
+    if error.schema.get("type") == "integer" and actual == "number":
+        message = _("{name} is a whole number").format(name=place.name)
+    yield Found("wrong-type", message, how_to_write(wanted, actual, error, place))
+
+
+def nothing_there(wanted: frozenset[str], place: Place) -> Found:
+    if place.path and isinstance(place.path[-1], int):
+        return Found(
+            "missing-value",
+            _("{name} is empty").format(name=place.name),
+            _("write something after the `- `, or delete the line"),
+        )
+    if not place.path:
+        return Found("missing-value", _("the file is empty"), _("begin with `assistant:` and `steps:`"))
+    message = _("{name} has nothing after it").format(name=place.name)
+    if "string" in wanted or "number" in wanted or "boolean" in wanted:
+        return Found("missing-value", message, _("write its value after the colon, or delete the key"))
+    if "array" in wanted:
+        return Found("missing-value", message, _("write its items below it, each on a line that starts with `- `"))
+    return Found("missing-value", message, _("write its keys below it, indented by two spaces"))
+
+
+def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place) -> str | None:
+    key = place.path[-1] if place.path else ""
+    written = inline(error.instance) if actual in ("string", "number", "boolean") else ""
+    if key == "steps":
+        return _("write each step on its own line starting with `- `")
+    if not place.path:
+        return _("begin with `assistant:` and `steps:`")
+    if "array" in wanted and "object" not in wanted:
+        if written and len(written) <= 40:
+            return _("write: {line}").format(line=f"{key}: [{written}]")
+        return _("write each item on its own line starting with `- `")
+    if "object" in wanted and actual == "array":
+        return _("take the `- ` away: it starts an item of a list")
+    if "object" in wanted and "string" not in wanted:
+        example = next(iter(resolved(error.schema).get("properties", {})), "")
+        return (
+            _("write its keys below it, indented by two spaces, such as `{example}: …`").format(example=example)
+            if example
+            else _("write `name: value` pairs below it")
+        )
+    if "string" in wanted and actual == "object":
+        return _('if this is one text, put it in quotes: "…"')
+    if "string" in wanted and actual == "array":
+        return _("write one text; a list is not understood here")
+    if "number" in wanted:
+        if actual == "string" and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", str(error.instance)):
+            return _("write it without quotes: {line}").format(line=f"{key}: {str(error.instance).strip()}")
+        return _("write a number, such as `{key}: {example}`").format(key=key, example=error.schema.get("minimum", 1))
+    if "boolean" in wanted:
+        yes = str(error.instance).casefold() in ("yes", "on", "y", "1", "true")
+        return _("write: {line}").format(line=f"{key}: {'true' if yes else 'false'}")
+    return None
+
+
+# ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def not_among(error: Error, place: Place) -> Iterator[Found]:
+    value = error.instance
+    allowed = [each for each in error.limit if isinstance(each, str)]
+    if isinstance(value, str) and "tools" in (place.path[-2:-1] + place.path[-3:-2]):
+        if value in ("function", "plugin"):
+            yield Found(
+                "unknown-tool",
+                _("the service has no tool `{name}`").format(name=value),
+                _("use one of {names}").format(names=listed(allowed)),
+            )
+        else:
+            yield Found(
+                "unknown-tool", _("the service has no tool `{name}`").format(name=value), suggestion(value, BUILT_IN_TOOLS)
+            )
+    elif isinstance(value, str) and set(allowed) == set(bare_checks()) and place.path and isinstance(place.path[-1], int):
+        yield bare_text(value)
+    elif isinstance(value, str) and allowed:
+        yield Found("not-in-list", _("`{value}` is not understood here").format(value=value), suggestion(value, allowed))
+    else:
+        names = listed(map(inline, error.limit))
+        yield Found(
+            "not-in-list",
+            _("{name} cannot be `{value}`").format(name=place.name, value=inline(value)),
+            _("use one of {names}").format(names=names),
+        )
+
+
+def bare_text(text: str) -> Found:
+    """A text in a list of checks that is not a check without a value."""
+    match = re.fullmatch(r"\s*(\w+)\s*[:：]\s*(.+)", text, re.DOTALL)
+    if match and match[1] in checks:
+        line = f"- {match[1]}: {inline(match[2])}"
+        return Found("bare-text", _("the space after the colon is missing"), _("write: {line}").format(line=line))
+    if text in checks:
+        return Found(
+            "bare-text", _("the check `{name}` needs a value").format(name=text), _("write: {line}").format(line=f"- {text}: …")
+        )
+    near = nearest(text, bare_checks())
+    if near and plain_name(text) not in plain_name(near).split("_"):
+        return Found(
+            "unknown-check", _("there is no check `{name}`").format(name=text), _("did you mean `{name}`?").format(name=near)
+        )
+    short = inline(text) if len(text) <= 60 else "…"
+    return Found(
+        "bare-text",
+        _("`{text}` is no check").format(text=shortened(text)),
+        _("to look for this text, write: {line}").format(line=f"- contains: {short}"),
+    )
+
+
+def shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def refused(error: Error, place: Place) -> Iterator[Found]:
+    """A name where it cannot stand: a check's as the text of `expect`, a function's key among a tool's settings."""
+    name = str(error.instance)
+    if error.of_name:
+        message = _("`{key}` is no setting of a tool of the service").format(key=name)
+        yield Found("unknown-key", message, _("delete it"), name)
+        return
+    key = next((step for step in reversed(place.path) if isinstance(step, str)), "expect")
+    line = f"{key}: [{name}]" if name in bare_checks() else f"{key}: {{{name}: …}}"
+    yield Found(
+        "check-as-text",
+        _("`{name}` is a check, but here it would be looked for as a text").format(name=name),
+        _("write: {line}").format(line=line)
+        + "  "
+        + _("(or, to look for the word: {line})").format(line=f"{key}: {{contains: {name}}}"),
+    )
+
+
+def too_small(error: Error, place: Place) -> Iterator[Found]:
+    if error.limit == 1:
+        message = _("{name} is empty").format(name=place.name)
+        hint = {
+            "minLength": _("write a text, or delete the key"),
+            "minItems": _("write at least one item, starting with `- `"),
+            "minProperties": _("write at least one key, or delete this"),
+        }[error.keyword]
+        yield Found("empty-value", message, hint)
+        return
+    yield Found("too-short", _("{name} is too short").format(name=place.name), _("at least {count}").format(count=error.limit))
+
+
+def too_large(error: Error, place: Place) -> Iterator[Found]:
+    if error.keyword != "maxProperties" or error.limit != 1:
+        message = _("{name} is too long").format(name=place.name)
+        yield Found("too-long", message, _("at most {count}").format(count=error.limit))
+        return
+    assert isinstance(place.node.value, dict)
+    first, second, *_more = place.node.value
+    if beside_its_tool(place.node):
+        message = _("`{key}` stands beside `{tool}`, not under it").format(key=second, tool=first)
+        yield Found(
+            "settings-not-indented", message, _("indent it by two more spaces than `{tool}`").format(tool=first), second
+        )
+        return
+    hint = _("give `{key}` a line of its own that starts with `- `").format(key=second)
+    yield Found(
+        "two-in-one-item", _("one list item holds `{first}` and `{second}`").format(first=first, second=second), hint, second
+    )
+
+
+def beside_its_tool(node: Node) -> bool:
+    """Whether a tool's settings stand in line with its name."""
+    if not isinstance(node.value, dict) or len(node.value) < 2:
+        return False
+    first, *others = node.value
+    return first in BUILT_IN_TOOLS and node.value[first].value is None and not any(name in BUILT_IN_TOOLS for name in others)
+
+
+def out_of_range(error: Error, place: Place) -> Iterator[Found]:
+    low, high = error.schema.get("minimum"), error.schema.get("maximum")
+    if low is not None and high is not None:
+        hint = _("write a number from {low} to {high}").format(low=low, high=high)
+    elif low is not None:
+        hint = _("write {low} or more").format(low=low)
+    else:
+        hint = _("write {high} or less").format(high=high)
+    large = error.keyword == "maximum"
+    message = _("{name} is too large").format(name=place.name) if large else _("{name} is too small").format(name=place.name)
+    yield Found("out-of-range", message, hint)
+
+
+def bad_notation(error: Error, place: Place) -> Iterator[Found]:
+    if error.of_name:
+        name = str(error.instance)
+        better = re.sub(r"\W+", "_", normalize("NFKC", name)).strip("_") or "name"
+        better = f"_{better}" if better[0].isdigit() else better
+        yield Found(
+            "bad-name",
+            _("`{name}` is no name for a variable").format(name=name),
+            _("use letters, digits and `_`, no digit first: `{name}`").format(name=better),
+            name,
+        )
+        return
+    sentence = error.reason or _("not understood")
+    yield Found(
+        "bad-value",
+        _("`{value}`: {reason}").format(value=shortened(str(error.instance)), reason=sentence),
+        example_of(error, place),
+    )
+
+
+def example_of(error: Error, place: Place) -> str | None:
+    examples = error.schema.get("examples", ())
+    return _("for example: {line}").format(line=f"{place.path[-1]}: {inline(examples[0])}") if examples and place.path else None
+
+
+SENTENCES: Mapping[str, Sentence] = {
+    "additionalProperties": unknown_key,
+    "required": missing_key,
+    "type": wrong_type,
+    "anyOf": wrong_type,
+    "enum": not_among,
+    "not": refused,
+    "minLength": too_small,
+    "minItems": too_small,
+    "minProperties": too_small,
+    "maxLength": too_large,
+    "maxItems": too_large,
+    "maxProperties": too_large,
+    "minimum": out_of_range,
+    "maximum": out_of_range,
+    "pattern": bad_notation,
+    "format": bad_notation,
+}
