@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from runner.clean import one_line
 from runner.diagnostics import Diagnostic, Span
 from runner.events import (
     AnswerReceived,
@@ -97,7 +98,10 @@ class CaseReport:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Every conversation is counted once: flows = passed + flaky + failed + errors + skipped + not_run."""
+    """Every conversation is counted once: flows = passed + flaky + failed + errors + skipped + not_run.
+
+    A conversation is played once, so that none is flaky and no retry is made.
+    """
 
     flows: int
     passed: int
@@ -215,7 +219,8 @@ def fold_case(number: int, events: Sequence[Event]) -> CaseReport:
     numbers = sorted({event.step for event in only(events, StepStarted)} - {0})
     whole = fold_step(0, events)
     steps = tuple(fold_step(step, events) for step in numbers)
-    ended = next(iter(only(events, CaseEnded)), CaseEnded(Outcome.ERROR, whole.seconds, _("interrupted")))
+    spent = sum(operation.seconds for operation in only(events, OperationEnded))
+    ended = next(iter(only(events, CaseEnded)), CaseEnded(Outcome.ERROR, spent, _("interrupted")))
     return CaseReport(
         case=number,
         path=started.path,
@@ -298,7 +303,7 @@ def diagnostic(check: CheckEnded, path: str) -> Diagnostic:
     """A check that did not pass, as a complaint about the line that expected it."""
     rows = ((_("expected"), check.expected), (_("actual"), check.actual))
     return Diagnostic(
-        check.check,
+        one_line(check.check),
         check.message,
         path,
         Span(check.line, check.column, check.end_line, check.end_column),

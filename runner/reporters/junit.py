@@ -104,6 +104,7 @@ def testcase(case: CaseReport) -> "Element":
             "time": time(case.seconds),
         },
     )
+    SubElement(SubElement(found, "properties"), "property", {"name": "model", "value": legal(case.model)})
     match case.outcome:
         case Outcome.FAILED:
             SubElement(found, "failure", {"message": legal(headline(case)), "type": "failed"}).text = legal(complaints(case))
@@ -138,8 +139,8 @@ def complaints(case: CaseReport) -> str:
         lines.append(f"{case.path}:{check.line}:{check.column}: {check.message} [{check.check}]")
         lines += [f"  | {name}  {row}" for name, text in diagnostic(check, case.path).notes for row in text.splitlines()]
     lines += [f"{each.operation}: {each.message}" for each in case.all_operations if each.message]
-    lines += [f"{case.path}:{step.line}: {step.reason}" for step in case.steps if step.reason]
-    return "\n".join([*lines, case.reason] if case.reason else lines)
+    lines += [step.reason for step in case.steps if step.reason and step.outcome != Outcome.SKIPPED]
+    return "\n".join(dict.fromkeys([*lines, case.reason] if case.reason else lines))
 
 
 def told(case: CaseReport) -> str:

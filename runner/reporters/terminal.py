@@ -38,6 +38,8 @@ __all__ = ["Look", "Terminal", "open_terminal"]
 
 COLOURING = re.compile("\x1b\\[[0-9;]*m")
 SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+ORDERS = re.compile(r"##(?=\[|vso\[)", re.IGNORECASE)
+"""What CI services obey wherever in a line it stands; `::` they obey only at its beginning, where others' text never is."""
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 EXCERPT = 3
 """Rows of an answer that are shown unless all of it is asked for."""
@@ -158,7 +160,7 @@ def heading(started: SuiteStarted, look: Look) -> list[str]:
     paint = Painter(look)
     where = "" if started.simulated else f", {started.base_url}"
     target = _("target {target} ({reason})").format(target=started.target + where, reason=started.reason)
-    lines = [paint.join([paint.paint(f"runflow {started.version}", "bold"), one_line(target)])]
+    lines = [paint.join([paint.paint(f"runflow {started.version}", "bold"), one_line(target, 300)])]
     if started.simulated:
         lines.append(paint.paint(_("no model answers here: a pass checks the flow, not a model"), "yellow"))
     return lines
@@ -204,6 +206,12 @@ class Painter:
             lines[-1].append(part)
             room -= taken
         return [indent + self.join(line) for line in lines]
+
+    def said(self, indent: str, mark: str, text: str) -> list[str]:
+        """A sentence that others had a part in, such as a server's page of HTML: cut, and wrapped where nobody greps for it."""
+        line = one_line(text, 600)
+        first, *rest = rows(line, self.look.width - len(indent) - 2) if self.look.animated else [line]
+        return [f"{indent}{mark} {first}", *(f"{indent}  {row}" for row in rest)]
 
 
 class Conversation:
@@ -300,22 +308,25 @@ class Conversation:
         """Why there is no verdict, unless that has been said already."""
         if not ended.reason or ended.outcome in {Outcome.PASSED, Outcome.FAILED}:
             return []
-        if any(ended.reason in text or text in ended.reason for text in self.told):
+        if any(text and (ended.reason in text or text in ended.reason) for text in self.told):
             return []
-        self.told.append(ended.reason)
-        word = _("skipped") if ended.outcome == Outcome.SKIPPED else _("error")
-        return [f"{indent}{self.paint.mark(ended.outcome)} {word}: {sentence(ended.reason)}"]
+        if ended.outcome != Outcome.SKIPPED:
+            self.told.append(ended.reason)
+        words = f"{_('error')}: {ended.reason}"
+        if ended.outcome == Outcome.SKIPPED:
+            words = f"{_('skipped')} · {ended.reason}"
+        return self.paint.said(indent, self.paint.mark(ended.outcome), words)
 
     def tell_operations(self, indent: str) -> None:
         """The operations since the last time, and what was odd or wrong about them."""
         self.lines += self.paint.flowing(map(self.timed, self.operations), indent)
-        self.lines += [f"{indent}{self.paint.paint('!', 'yellow')} {_('warning')}: {sentence(odd)}" for odd in self.warnings]
         for ended in self.operations:
             if ended.message:
                 self.told.append(ended.message)
-                self.lines.append(
-                    f"{indent}{self.paint.mark(ended.outcome)} {operation(ended.operation)}: {sentence(ended.message)}"
-                )
+                words = f"{operation(ended.operation)}: {ended.message}"
+                self.lines += self.paint.said(indent, self.paint.mark(ended.outcome), words)
+        for odd in self.warnings:
+            self.lines += self.paint.said(indent, self.paint.paint("!", "yellow"), f"{_('warning')}: {odd}")
         self.operations, self.warnings = [], []
 
     def timed(self, ended: OperationEnded) -> str:
@@ -332,6 +343,7 @@ class Conversation:
         lines = self.paint.flowing(parts, indent)
         for check in checks:
             if check.outcome != Outcome.PASSED:
+                self.told.append(check.message)
                 drawn = render(diagnostic(check, self.path), source(self.path), colour=self.paint.look.colour)
                 lines += [f"{indent}{line}".rstrip() for line in ("", *drawn.split("\n"), "")]
         return lines
@@ -340,6 +352,8 @@ class Conversation:
         self.outcome = case.outcome
         if self.step is not None:
             self.end_step(self.step.step)
+        if not case.steps:
+            self.tell_operations("  ")
         if case.not_run:
             last = len(case.steps) + case.not_run
             numbers = str(last) if case.not_run == 1 else f"{len(case.steps) + 1}–{last}"
@@ -348,7 +362,7 @@ class Conversation:
             self.warnings.append(_("left at the service: {ids}").format(ids=", ".join(case.left)))
         self.tell_operations("  ")
         self.lines += self.checks(case.checks, "  ")
-        self.lines += self.reason(case, "  ")
+        self.lines += self.reason(case, "  ") if case.outcome != Outcome.SKIPPED else []
         self.lines.append(f"  {self.paint.mark(case.outcome)} {self.verdict(case)}")
         self.lines += [f"    {self.paint.paint(visible(image.path), 'cyan')}" for image in case.images if image.path]
 
@@ -363,7 +377,7 @@ class Conversation:
             checks = _("{failed} of {checks} not passed").format(failed=failed, checks=checks)
         tokens = sum(step.answer.total_tokens or 0 for step in case.steps if step.answer)
         counted = ngettext("{count} token", "{count} tokens", tokens).format(count=tokens) if tokens else ""
-        spent = duration(case.seconds) if case.outcome != Outcome.SKIPPED else ""
+        spent = duration(case.seconds) if case.outcome != Outcome.SKIPPED else one_line(case.reason)
         return self.paint.join([self.paint.paint(word, "bold", style), checks, counted, spent])
 
     def running(self) -> list[str]:
@@ -390,7 +404,7 @@ class Still:
 
     def print(self, lines: Sequence[str]) -> None:
         if lines:
-            self.sink.write("".join(f"{line}\n" for line in lines))
+            self.sink.write("".join(f"{ORDERS.sub('# #', line)}\n" for line in lines))
             self.sink.flush()
 
     def stop(self) -> None:
@@ -479,11 +493,6 @@ def source(path: str) -> tuple[str, ...]:
         return tuple(Path(path).read_bytes().decode("utf-8-sig", "replace").splitlines())
     except OSError:
         return ()
-
-
-def sentence(text: str) -> str:
-    """What somebody else says in a sentence, on one line; a page of HTML is cut."""
-    return one_line(text, 600)
 
 
 def wrapped(text: str, room: int) -> Iterator[str]:
