@@ -106,7 +106,7 @@ def number(body: Json, name: str, lowest: float, highest: float = float("inf"), 
         raise Refused(
             f"`{name}` is not {f'between {lowest} and {highest}' if highest < float('inf') else f'at least {lowest}'}"
         )
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def sampling(body: Json) -> Json:

@@ -54,8 +54,13 @@ class Script:
         self.add(
             "thread.message.created",
             message,
-            **{"id": message, "thread_id": run.thread_id, "role": "assistant", "content": [], "status": "in_progress"},
-            **{"assistant_id": run.assistant_id, "run_id": run.id},
+            id=message,
+            thread_id=run.thread_id,
+            role="assistant",
+            content=[],
+            status="in_progress",
+            assistant_id=run.assistant_id,
+            run_id=run.id,
         )
         self.add("thread.message.in_progress", message)
         if self.streamed:
@@ -70,8 +75,13 @@ class Script:
         self.add(
             "thread.run.step.created",
             step,
-            **{"id": step, "assistant_id": run.assistant_id, "thread_id": run.thread_id, "run_id": run.id, "type": kind},
-            **{"status": "in_progress", "step_details": {"type": kind, **details}},
+            id=step,
+            assistant_id=run.assistant_id,
+            thread_id=run.thread_id,
+            run_id=run.id,
+            type=kind,
+            status="in_progress",
+            step_details={"type": kind, **details},
         )
         self.add("thread.run.step.in_progress", step)
         return step

@@ -82,7 +82,8 @@ def answer(question: Question, draw: Draw) -> Reply:
     language = wanted_language(question.instructions) or language_of(message)
     reply = decide(question, message, earlier, language, draw)
     read = [question.instructions, *(line.text for line in question.history), *(output for _, output in question.outputs or ())]
-    written = [reply.text, *(dumps(one.arguments) for one in (*reply.uses, *reply.calls))]
+    said_to_tools = [one.arguments for one in reply.uses] + [one.arguments for one in reply.calls]
+    written = [reply.text, *map(dumps, said_to_tools)]
     return replace(reply, input_tokens=sum(map(tokens, read)), output_tokens=sum(map(tokens, written)))
 
 
@@ -127,7 +128,7 @@ TOKEN = re.compile(r"https?://\S+|[\u2e80-\U0003ffff]|[^\W_]+|[^\w\s]")
 
 
 def tokens(text: str) -> int:
-    """How many tokens a text counts: one for each word, number, sign and URL, and for each character of Han, kana and hangul."""
+    """How many tokens a text counts: one for each word, number, sign and URL, and for each Han, kana or hangul character."""
     return len(TOKEN.findall(WIDE.sub(r" \g<0> ", text)))
 
 
@@ -137,7 +138,8 @@ WIDE = re.compile(r"[\u2e80-\U0003ffff]")
 KANA = re.compile(r"[\u3040-\u30ff]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 ASKED_LANGUAGE = re.compile(
-    r"\b(?:answer|reply|respond|speak|write)\b[^.!?\n]{0,40}?\bin ([A-Z]\w+)|(日本語)で|(?:用|使用)(中文|汉语|英文|英语|日语|日文)|(英語|中国語)で"
+    r"\b(?:answer|reply|respond|speak|write)\b[^.!?\n]{0,40}?\bin ([A-Z]\w+)"
+    r"|(日本語|英語|中国語)で|用(中文|汉语|英文|英语|日语|日文)"
 )
 LANGUAGES = {
     "English": "en", "英文": "en", "英语": "en", "英語": "en",
@@ -162,7 +164,9 @@ def wanted_language(instructions: str) -> str | None:
 
 def in_another_language(instructions: str) -> str:
     name = asked_language(instructions)
-    return f" (Asked for {name}; this script speaks English, Japanese and Chinese.)" if name and name not in LANGUAGES else ""
+    if not name or name in LANGUAGES:
+        return ""
+    return f" (Asked for {name}; this script speaks English, Japanese and Chinese.)"
 
 
 SENTENCES: Mapping[str, Mapping[str, str]] = {
@@ -223,7 +227,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 WANTED = re.compile(
-    r"\b(?:draw|paint|sketch|illustrate|picture|image|painting|drawing|illustration|photo|portrait)s?\b|描|絵|画像|イラスト|画|畫|绘|[图圖](?!书|書)",
+    r"\b(?:draw|paint|sketch|illustrate|picture|image|painting|drawing|illustration|photo|portrait)s?\b"
+    r"|描|絵|画像|イラスト|画|畫|绘|[图圖](?!书|書)",
     re.IGNORECASE,
 )
 UNWANTED = re.compile(
@@ -516,7 +521,9 @@ TOLD = re.compile(
     re.IGNORECASE,
 )
 NAMED = re.compile(
-    r"\b(?:call me|I am called|I'm called) ([^.!?,\n]+)|(?:私|僕|わたし)は([^。！？、\n]+?)(?:と申し|といい|と言い|です)|我叫([^。！？，\n]+)",
+    r"\b(?:call me|I am called|I'm called) ([^.!?,\n]+)"
+    r"|(?:私|僕|わたし)は([^。！？、\n]+?)(?:と申し|といい|と言い|です)"
+    r"|我叫([^。！？，\n]+)",
     re.IGNORECASE,
 )
 ASKED = re.compile(
@@ -529,7 +536,8 @@ ASKED = re.compile(
 WHO = re.compile(r"\bwho am I\b|我叫什么|我是谁|(?:私|僕)は誰", re.IGNORECASE)
 UNKNOWN = re.compile(r"什么|谁|哪|多少|何|なん|誰|どこ")
 GREETING = re.compile(
-    r"^\W*(?:hello|hi|hey|good (?:morning|afternoon|evening)|こんにちは|おはよう(?:ございます)?|こんばんは|你好|您好|早上好)\W*$",
+    r"^\W*(?:hello|hi|hey|good (?:morning|afternoon|evening)"
+    r"|こんにちは|おはよう(?:ございます)?|こんばんは|你好|您好|早上好)\W*$",
     re.IGNORECASE,
 )
 BACK = re.compile(

@@ -502,7 +502,7 @@ class Asked:
 
 
 KINDS: Mapping[str, type[Run | RunStep | Message]] = {kind.PREFIX: kind for kind in (Run, RunStep, Message)}
-NOUNS: Mapping[type[Kept], str] = {
+NOUNS: Mapping[object, str] = {
     Assistant: "assistant", Thread: "thread", Message: "message", Run: "run", RunStep: "run step"
 }  # fmt: skip
 LAST_EVENTS = frozenset(f"thread.run.{status}" for status in (*ENDED, RunStatus.REQUIRES_ACTION))
