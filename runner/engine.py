@@ -140,6 +140,9 @@ async def play(
     except asyncio.CancelledError:
         hurry = True
         raise
+    except Exception:
+        reason = _("a bug in runflow")
+        raise
     finally:
         try:
             await talk.clean_up(hurry=hurry)
@@ -233,6 +236,9 @@ class Conversation:
             outcome, reason = Outcome.ERROR, str(trouble)
         except TimeoutError:
             outcome, reason = Outcome.ERROR, self.overdue(limit)
+        except asyncio.CancelledError:
+            self.emit(StepEnded(number, Outcome.ERROR, self.clock.now() - began, _("stopped before it was done")))
+            raise
         if self.live is not None:
             await self.stop_run(SETTLE_SECONDS)
         self.emit(StepEnded(number, outcome, self.clock.now() - began, reason))

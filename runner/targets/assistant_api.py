@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote
 
-import httpx
-
+from runner import __version__
 from runner.model import (
     Assistant,
     AssistantObject,
@@ -22,6 +21,7 @@ from runner.model import (
     ThreadSetup,
 )
 from runner.targets import Capabilities, Connection, ConnectionProblem, StreamEvent, TargetError
+from runner.transport import httpx
 from runner.transport.network import TIMEOUTS, Network, TooLarge, body_of, check_address, open_client, origin
 from runner.transport.public import IMAGE_SECONDS, Unreachable, fetch, fetch_public
 from runner.wire import WireError
@@ -53,7 +53,7 @@ class AssistantApi:
         self.connection = connection
         self.base_url = connection.base_url.rstrip("/")
         self.key = key
-        self.headers = {"Accept": "application/json"}
+        self.headers = {"Accept": "application/json", "User-Agent": f"runflow/{__version__}"}
         if key is not None:
             self.headers["Authorization"] = f"Bearer {key}"
         if connection.workspace:

@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-import httpx
-
 from runner.registry import target
 from runner.targets import Connection
 from runner.targets.assistant_api import AssistantApi
+from runner.transport import httpx
 
 __all__ = ["Embedded"]
 
