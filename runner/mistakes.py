@@ -7,7 +7,7 @@ read on is the one shown. What YAML accepts is judged value by value, where it s
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import yaml
 
@@ -33,7 +33,8 @@ SHAPE: Final = re.compile(
 NAME: Final = r"[^\W\d]\w*"
 TEMPLATE: Final = re.compile(rf"{{{{\s*({NAME})\s*}}}}")
 KEY: Final = r"[A-Za-z_][\w-]*"
-BAD_ESCAPE: Final = re.compile(r"\\(?![0abt\tnvfre \"/\\N_LPxuU]|$)")
+HEX: Final = "[0-9a-fA-F]"
+BAD_ESCAPE: Final = re.compile(rf"\\(?:x(?!{HEX}{{2}})|u(?!{HEX}{{4}})|U(?!{HEX}{{8}})|[^0abt\tnvfre \"/\\N_LPxuU])")
 
 
 def quoted(text: str) -> str:
@@ -109,21 +110,25 @@ def working(failure: Failure, text: str, end: int) -> Iterator[Fix]:
     budget = TRIALS
     tried = set()
     above = [index for index in range(failure.line - 1, max(failure.line - LOOK_BACK, -1), -1) if failure.lines[index].strip()]
-    near = dict.fromkeys((failure.line, failure.opened, *above[:1]))
-    for rules, places in ((RULES, near), (LATER_RULES, dict.fromkeys((*near, *above)))):
-        for place in places:
-            if len(failure.lines[place]) > LONGEST:
+    near = tuple(dict.fromkeys((failure.line, failure.opened, *above[:1])))
+    structural = any(words in failure.problem for words in STRUCTURAL)
+    if "could not find expected ':'" in failure.problem:
+        near = tuple(dict.fromkeys((failure.opened, *near)))
+    order = [(rule, place) for place in near for rule in LINE_RULES]
+    order += [(rule, place) for rule in FAR_RULES for place in dict.fromkeys((*near, *above))]
+    order += [(rule, place) for rule in STRUCTURE_RULES for place in near if structural]
+    for rule, place in order:
+        if len(failure.lines[place]) > LONGEST:
+            continue
+        for fix in rule(failure, place):
+            changed = "\n".join(fix.changes.get(index, line) for index, line in enumerate(failure.lines))
+            if changed in tried or budget < len(changed):
                 continue
-            for rule in rules:
-                for fix in rule(failure, place):
-                    changed = "\n".join(fix.changes.get(index, line) for index, line in enumerate(failure.lines))
-                    if changed in tried or budget < len(changed):
-                        continue
-                    tried.add(changed)
-                    budget -= len(changed)
-                    grown = sum(change.count("\n") for change in fix.changes.values())
-                    if fails_at(changed) - grown > min(end, failure.line):
-                        yield fix
+            tried.add(changed)
+            budget -= len(changed)
+            grown = sum(change.count("\n") for change in fix.changes.values())
+            if fails_at(changed) - grown > min(end, failure.line):
+                yield fix
 
 
 def fails_at(text: str) -> float:
@@ -190,6 +195,7 @@ def sign_trouble(sign: str) -> tuple[str, str]:
     return "full-width", _("`{sign}` is not a quotation mark of YAML").format(sign=sign)
 
 
+WIDE: Final = re.compile(f"[：\u3000\u00a0“”„‘’＂{DASHES}]")
 PAIRS: Final = {"“": "”", "”": "”", "„": "“", "‘": "’", "＂": "＂"}
 
 
@@ -200,6 +206,8 @@ def dollar_braces(line: str) -> str:
 
 def narrowed(line: str) -> tuple[str, int | None]:
     """A line with the plain signs of YAML, and the column of the first other one; None when there is none."""
+    if not WIDE.search(line):
+        return line, None
     found: list[int] = []
     front = re.match(r"[ \u3000\u00a0]*", line)
     begin = front.end() if front else 0
@@ -239,7 +247,13 @@ def missing_space(failure: Failure, index: int) -> Iterator[Fix]:
             yield Fix("missing-space", message, at, {index: f"{found[1]}{found[2]}: {value}"})
     if found := re.match(r"( *)-(?=[\w\"'])", line):
         message = _("a space is missing after `-`")
-        yield Fix("missing-space", message, (index, found.end(1), found.end()), {index: f"{found[1]}- {line[found.end() :]}"})
+        changes = {index: f"{found[1]}- {line[found.end() :]}"}
+        for below in range(index + 1, min(index + LOOK_BACK, len(failure.lines))):
+            if not failure.lines[below].startswith(" " * found.end()):
+                break
+            changes[below] = " " + failure.lines[below]
+        yield Fix("missing-space", message, (index, found.end(1), found.end()), {index: changes[index]})
+        yield Fix("missing-space", message, (index, found.end(1), found.end()), changes)
 
 
 def first_sign(failure: Failure, index: int) -> Iterator[Fix]:
@@ -358,9 +372,11 @@ def quotes(failure: Failure, index: int) -> Iterator[Fix]:
     line = failure.lines[index]
     found = shape(line)
     value = found["value"]
+    begin = found.start("value")
+    if value and value[0] in "[{":
+        yield from quote_in_brackets(line, index, begin, value)
     if not value or value[0] not in "\"'":
         return
-    begin = found.start("value")
     whole = re.match(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'", value)
     if whole is None:
         message = _("this quotation mark is never closed")
@@ -372,19 +388,36 @@ def quotes(failure: Failure, index: int) -> Iterator[Fix]:
     if whole.end() < len(value):
         message = _("the quotes end here, and more text follows")
         at = (index, begin + whole.end() - 1, begin + whole.end())
+        if re.fullmatch(r"(?:\"[^\"]*\"|'[^']*')(?:, *(?:\"[^\"]*\"|'[^']*'))+", value):
+            message = _("several texts make a list, which stands in `[…]`")
+            yield Fix("text-after-quotes", message, at, {index: f"{line[:begin]}[{value}]"})
         yield Fix("text-after-quotes", message, at, {index: line[:begin] + quoted(inner)})
         return
     if value[0] == '"':
         yield from escapes(line, index, begin, value)
 
 
+def quote_in_brackets(line: str, index: int, begin: int, value: str) -> Iterator[Fix]:
+    rest = re.sub(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'", lambda found: " " * len(found[0]), value)
+    if opening := re.search(r"(?<=[\[{, ])[\"']", rest):
+        inner = value[opening.start() :].rstrip("]}")
+        closers = value[opening.start() + len(inner) :]
+        changed = line[:begin] + value[: opening.start()] + inner + opening[0] + closers
+        at = (index, begin + opening.start(), begin + opening.end())
+        yield Fix("unclosed-quote", _("this quotation mark is never closed"), at, {index: changed})
+
+
 def escapes(line: str, index: int, begin: int, value: str) -> Iterator[Fix]:
-    pairs = re.finditer(r"\\.", value)
-    bad = next((pair for pair in pairs if BAD_ESCAPE.match(pair[0])), None)
-    if bad is not None:
-        message = _("`{escape}` means nothing in double quotes").format(escape=bad[0])
-        at = (index, begin + bad.start(), begin + bad.end())
-        yield Fix("bad-escape", message, at, {index: line[:begin] + single(value)})
+    bad = [pair for pair in re.finditer(r"\\.", value) if BAD_ESCAPE.match(value, pair.start())]
+    if not bad:
+        return
+    message = _("`{escape}` means nothing in double quotes").format(escape=bad[0][0])
+    at = (index, begin + bad[0].start(), begin + bad[0].end())
+    cured = single(value)
+    if re.search(r"\\[nt]", value):
+        # Line breaks and tabs are meant; single quotes would spell them out.
+        cured = re.sub(r"\\.", lambda pair: ("\\" if BAD_ESCAPE.match(value, pair.start()) else "") + pair[0], value)
+    yield Fix("bad-escape", message, at, {index: line[:begin] + cured})
 
 
 def single(value: str) -> str:
@@ -489,7 +522,7 @@ def levels(failure: Failure, index: int) -> list[tuple[int, int]]:
 def loose_text(failure: Failure, index: int) -> Iterator[Fix]:
     """A line of text that should belong to the text above it."""
     line = failure.lines[index]
-    if not line.strip():
+    if not line.strip() or line.lstrip().startswith((": ", "- ")):
         return
     own = len(line) - len(line.lstrip())
     above = index - 1
@@ -540,7 +573,7 @@ def unclosed_bracket(failure: Failure, index: int) -> Iterator[Fix]:
         yield Fix("unclosed-bracket", message, (index, column, column + 1), {index: changed})
 
 
-RULES: Final[tuple[Rule, ...]] = (
+LINE_RULES: Final[tuple[Rule, ...]] = (
     tab_in_front,
     wide_punctuation,
     missing_space,
@@ -554,7 +587,17 @@ RULES: Final[tuple[Rule, ...]] = (
     cut_inside,
 )
 """Tried on the line that failed, on the one where it began, and on the one above."""
-LATER_RULES: Final[tuple[Rule, ...]] = (quotes, missing_colon, missing_dash, indentation, loose_text)
+FAR_RULES: Final[tuple[Rule, ...]] = (quotes, missing_colon)
+"""Tried on all lines not far above, too."""
+STRUCTURE_RULES: Final[tuple[Rule, ...]] = (missing_dash, indentation, loose_text)
+"""Tried near the line that failed, when it failed for where it stands."""
+STRUCTURAL: Final = (
+    "mapping values",
+    "could not find expected ':'",
+    "expected key",
+    "expected '-' indicator",
+    "document start",
+)
 
 
 def plain_words(failure: Failure) -> Fix:
@@ -592,6 +635,7 @@ def reasons() -> dict[str, tuple[str, str]]:
             _("what begins here is not closed, or a `,` is missing in it"),
             _("close it with `]` or `}`, and put texts with brackets in quotes"),
         ),
+        "node content": (_("a value is missing before this sign"), _("write it, or put the whole text in quotes")),
         "end of stream": (_("what begins here does not end"), _("close the quotes")),
         "cannot start any token": (_("no text can begin with this sign"), _("put the text in quotes")),
         "tab character": (_("a tab cannot stand in front of a line"), _("use spaces")),
@@ -617,8 +661,7 @@ LISTS: Final = frozenset({"steps", "expect", "tools", "messages", "not", "any", 
 """Keys whose list never holds longer texts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A value where it stands: `under` is the key it belongs to ("" for the file, None below a free key), `item` whether it
     is an item of that key's list."""
 
@@ -634,28 +677,33 @@ class Place:
 Trap = Callable[[Place], Iterator[Diagnostic]]
 
 
-def find_traps(root: Node, lines: Sequence[str], path: str) -> Iterator[Diagnostic]:
+def find_traps(root: Node, text: str, lines: Sequence[str], path: str) -> Iterator[Diagnostic]:
     """What is legal YAML in a document and not what its author meant."""
+    scalar, mapping, sequence = (
+        tuple(trap for sign, trap in traps.items() if re.search(sign, text, re.MULTILINE))
+        for traps in (SCALAR_TRAPS, MAPPING_TRAPS, LIST_TRAPS)
+    )
     seen: set[int] = set()
     waiting = [Place(root, "", False, lines)]
     while waiting:
         place = waiting.pop()
-        if id(place.node) in seen:
+        node, under, _item, _lines = place
+        if id(node) in seen:
             continue
-        seen.add(id(place.node))
-        match place.node.value:
-            case dict(entries):
-                for key, child in entries.items():
-                    under = None if place.under is None or key in FREE else key
-                    waiting.append(Place(child, under, False, lines))
-                traps = MAPPING_TRAPS
-            case list(items):
-                waiting += [Place(child, place.under, True, lines) for child in items]
-                traps = LIST_TRAPS
-            case _:
-                traps = SCALAR_TRAPS
+        seen.add(id(node))
+        value = node.value
+        if isinstance(value, dict):
+            traps = mapping
+            for key, child in value.items():
+                waiting.append(Place(child, None if under is None or key in FREE else key, False, lines))
+        elif isinstance(value, list):
+            traps = sequence
+            waiting += [Place(child, under, True, lines) for child in value]
+        else:
+            traps = scalar
         for trap in traps:
-            yield from (replace(found, path=path) for found in trap(place))
+            for found in trap(place):
+                yield replace(found, path=path)
 
 
 def found_at(
@@ -817,13 +865,17 @@ def pattern_in_brackets(place: Place) -> Iterator[Diagnostic]:
         )
 
 
-SCALAR_TRAPS: Final[tuple[Trap, ...]] = (
-    cut_by_comment,
-    text_for_structure,
-    text_in_curly_quotes,
-    braces_in_text,
-    block_sign_with_number,
-    escape_of_a_control_character,
-)
-MAPPING_TRAPS: Final[tuple[Trap, ...]] = (keys_that_are_not, settings_beside_their_name)
-LIST_TRAPS: Final[tuple[Trap, ...]] = (pattern_in_brackets,)
+# Each trap with the sign, anywhere in the file, without which it cannot be there.
+SCALAR_TRAPS: Final[dict[str, Trap]] = {
+    r"[ \t]#\S": cut_by_comment,
+    rf"{KEY}:[^\s/]|[：\u3000\u00a0]|^ *(?:- +)*[-{DASHES}][^\s-]|^ *[{DASHES}]": text_for_structure,
+    r"[“”„‘＂]": text_in_curly_quotes,
+    r"\{\{": braces_in_text,
+    r"[|>]\d": block_sign_with_number,
+    r"\\[abeLNPv_]": escape_of_a_control_character,
+}
+MAPPING_TRAPS: Final[dict[str, Trap]] = {
+    rf"{KEY}:[^\s/]|\$[^\s:]*:|[：\u3000\u00a0“”＂‘]|^ *-[A-Za-z]|^ *[{DASHES}]": keys_that_are_not,
+    r"^( *)- [^\s:]+:[ \t]*\r?\n\1  [^\s-]": settings_beside_their_name,
+}
+LIST_TRAPS: Final[dict[str, Trap]] = {r"matches: *\[": pattern_in_brackets}

@@ -308,7 +308,7 @@ def parse(data: bytes, path: str) -> Document:
     if TRAPS.search(text):
         from runner.mistakes import find_traps
 
-        findings = [*findings, *find_traps(root, lines, path)]
+        findings = [*findings, *find_traps(root, text, lines, path)]
     if findings:
         findings.sort(key=lambda found: found.span or Span(0, 0, 0, 0))
     return Document(path, root, lines, tuple(findings))
@@ -323,8 +323,9 @@ TRAPS: Final = re.compile(
     r"|[|>][0-9]"
     r"|matches: *\["
     r"|\\[abeLNPv_]"
-    r"|^[ ]*(?:-[ ]+)*[-－–—•・−‐][^\s-]"
-    r"|^[ ]*- [^\s:]+:[ ]*$",
+    r"|^ *(?:- +)*[-－–—•・−‐][^\s-]"
+    r"|^ *[－–—•・−‐]"
+    r"|^(?P<indent> *)- [^\s:]+:[ \t]*\r?\n(?P=indent)  [^\s-]",
     re.MULTILINE,
 )
 
