@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from runner.diagnostics import Diagnostic, Problems, Span
 from runner.forms import key
-from runner.words import _
+from runner.words import _, listed
+from runner.words import nearest as nearest_name
 
 if TYPE_CHECKING:
     from runner.targets import Connection
@@ -129,11 +130,12 @@ def read(path: Path) -> Settings:
 def judge(path: Path, lines: Sequence[str], name: str, value: object) -> Diagnostic | None:
     """What is wrong with one setting, at its line; None when it is right."""
     if name not in OURS:
-        import difflib
-
-        close = difflib.get_close_matches(name, OURS, n=1)
-        known = ", ".join(f"`{each}`" for each in OURS)
-        hint = _("did you mean `{name}`?").format(name=close[0]) if close else _("the settings are {known}").format(known=known)
+        close = nearest_name(name, OURS)
+        hint = (
+            _("did you mean `{name}`?").format(name=close)
+            if close
+            else _("the settings are {known}").format(known=listed(OURS))
+        )
         return Diagnostic(
             "unknown-setting", _("unknown setting `{name}`").format(name=name), str(path), at(lines, name), hint=hint
         )
@@ -234,11 +236,12 @@ def choose(
     present = settings.with_keys(environment)
     name, reason = named(flow_target, option, present, settings)
     if name not in targets:
-        import difflib
-
-        known = sorted(targets)
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = _("did you mean `{name}`?").format(name=close[0]) if close else ", ".join(f"`{each}`" for each in known)
+        close = nearest_name(name, targets)
+        hint = (
+            _("did you mean `{name}`?").format(name=close)
+            if close
+            else _("known: {names}").format(names=listed(sorted(targets)))
+        )
         raise SettingsProblem(_("unknown target `{name}` ({reason}); {hint}").format(name=name, reason=reason, hint=hint))
     kind = targets[name]
     if kind.key_variable is None and base_url:

@@ -4,8 +4,8 @@ import sys
 
 import click
 
-from runner.cli.frame import Command, WrongPath, nearest, show
-from runner.words import _
+from runner.cli.frame import Command, WrongPath, show
+from runner.words import _, nearest
 
 __all__ = ["command"]
 

@@ -10,9 +10,9 @@ from typing import IO, Any
 import click
 
 from runner import __version__
-from runner.words import _
+from runner.words import _, nearest
 
-__all__ = ["Command", "Commands", "Exit", "Option", "Refused", "WrongPath", "nearest", "option"]
+__all__ = ["Command", "Commands", "Exit", "Option", "Refused", "WrongPath", "option"]
 
 
 class Exit(IntEnum):
@@ -42,14 +42,6 @@ class WrongPath(Refused):
     """A path of the command line that cannot be read or written."""
 
     exit_code = Exit.USAGE
-
-
-def nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known name that `name` probably stands for."""
-    import difflib
-
-    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    return found[0] if found else None
 
 
 class Option(click.Option):

@@ -1,0 +1,123 @@
+"""`runflow plan`: the exact API calls a flow will make, before making any."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner.cli import reading
+from runner.cli.frame import Command, Exit, Refused, option
+from runner.cli.run import Choices, Job, jobs, valid_flows
+from runner.words import _
+
+if TYPE_CHECKING:
+    from runner.cli.rehearsal import Call, Rehearsal
+
+__all__ = ["command"]
+
+
+@click.command(
+    "plan",
+    cls=Command,
+    help=_(
+        "Show the exact API calls a flow will make, without making any: no key is needed, nothing is sent. "
+        "What an answer decides, such as whether a picture is fetched, is taken from the embedded service."
+    ),
+    examples=[
+        ("runflow plan workflows/paint.yaml", _("for the target that `runflow` would choose")),
+        ("runflow plan paint.yaml --target dashscope", _("for another one")),
+        ("runflow plan paint.yaml --json -", _("for machines")),
+    ],
+)
+@click.argument("paths", nargs=-1, metavar="PATHS…", type=click.Path())
+@option("--target", metavar="NAME", help=_("the service; `runflow targets` lists them"))
+@option("--base-url", metavar="URL", help=_("the service elsewhere"))
+@option("--no-stream", is_flag=True, help=_("poll instead of streaming"))
+@option("--var", multiple=True, metavar="NAME=TEXT", help=_("a value for a variable; may be repeated"))
+@option("--json", metavar="FILE", is_flag=False, flag_value="-", help=_("write the plan as JSON; - is standard output"))
+@option("--no-color", is_flag=True, help=_("no colours"))
+@click.pass_context
+def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None:
+    choices = Choices(**given)
+    reading.destination("--json", choices.json)
+    flows = valid_flows(paths, choices)
+    if not flows:
+        click.echo(_("no flow files found; nothing to plan"), err=True)
+        ctx.exit(Exit.NOTHING_RAN)
+    from runner import settings
+
+    found = settings.load(Path(), os.environ)
+    made = jobs(flows, choices, found.with_keys(os.environ), found, needs_key=False)
+    rehearsed = [(job, rehearsal(job)) for job in made]
+    if choices.json:
+        reading.write_text(choices.json, machine_form(rehearsed))
+    if choices.json != "-":
+        click.echo("\n\n".join(drawn(job, each) for job, each in rehearsed))
+    broken = next((each.reason for _job, each in rehearsed if each.reason), "")
+    if broken:
+        raise Refused(_("the plan ends early: {reason}").format(reason=broken))
+
+
+def rehearsal(job: Job) -> "Rehearsal":
+    import asyncio
+
+    from runner.cli.rehearsal import rehearse
+
+    return asyncio.run(rehearse(job.case, job.connection))
+
+
+def title(job: Job) -> str:
+    flow = job.case.flow
+    name = flow.name or flow.path.stem
+    return f"{flow.path}: {name} [{job.case.label}]" if job.case.label else f"{flow.path}: {name}"
+
+
+def drawn(job: Job, rehearsed: "Rehearsal") -> str:
+    """The calls of one conversation, numbered, with bodies as YAML."""
+    connection = job.connection
+    lines = [
+        title(job),
+        _("target: {name} ({reason}), {url}").format(name=connection.target, reason=connection.reason, url=connection.base_url),
+    ]
+    for number, call in enumerate(rehearsed.calls, 1):
+        until = "  " + _("(until the run has ended)") if call.repeated else ""
+        lines.append(f"{number:>3}  {call.method:<6} {call.path}{until}")
+        lines += [f"            {line}" for line in body(call)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def body(call: "Call") -> Sequence[str]:
+    """A body as YAML, its long texts line by line as the author wrote them."""
+    import yaml
+
+    class Readable(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    if call.body is None:
+        return ()
+    Readable.add_representer(str, text)
+    return yaml.dump(call.body, Dumper=Readable, allow_unicode=True, sort_keys=False, width=100).rstrip("\n").splitlines()
+
+
+def machine_form(rehearsed: Sequence[tuple[Job, "Rehearsal"]]) -> str:
+    import json
+    from dataclasses import asdict
+
+    cases = [
+        {
+            "path": str(job.case.flow.path),
+            "flow": job.case.flow.name or job.case.flow.path.stem,
+            "label": job.case.label,
+            "target": job.connection.target,
+            "reason": job.connection.reason,
+            "base_url": job.connection.base_url,
+            "calls": [asdict(call) for call in each.calls],
+        }
+        for job, each in rehearsed
+    ]
+    return json.dumps({"format": "runflow-plan/1", "cases": cases}, indent=2, ensure_ascii=False) + "\n"
