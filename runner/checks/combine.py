@@ -47,6 +47,7 @@ class NoneOf:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: tuple[Expectation, ...]
 
     def evaluate(self, turn: Turn) -> Verdict:
@@ -86,6 +87,7 @@ class AnyOf:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: tuple[Expectation, ...]
 
     def evaluate(self, turn: Turn) -> Verdict:
@@ -128,6 +130,7 @@ class AllOf:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: tuple[Expectation, ...]
 
     def evaluate(self, turn: Turn) -> Verdict:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol
 from unicodedata import normalize
 
+from runner.checks.allowance import TookTooLong
 from runner.checks.reader import answer, quote, seen
 from runner.forms import Form
 from runner.model import Outcome, Turn, Verdict
@@ -53,10 +54,6 @@ class Pattern(Protocol):
 
 class BadPattern(Exception):
     """A pattern that cannot be used; the message says why."""
-
-
-class TookTooLong(Exception):
-    """A search that did not end in time."""
 
 
 def compiled(pattern: str) -> Pattern:
@@ -215,6 +212,7 @@ class Matches:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: Annotated[str, Form(escape=re.escape)] | tuple[Annotated[str, Form(escape=re.escape)], ...]
 
     @property

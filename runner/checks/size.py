@@ -46,6 +46,7 @@ class Words:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: CountLimit
 
     def evaluate(self, turn: Turn) -> Verdict:
@@ -76,6 +77,7 @@ class Characters:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: CountLimit
 
     def evaluate(self, turn: Turn) -> Verdict:

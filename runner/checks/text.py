@@ -47,6 +47,7 @@ class Contains:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: str | tuple[str, ...] | CasedText
 
     def evaluate(self, turn: Turn) -> Verdict:
@@ -93,6 +94,7 @@ class StartsWith:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: str | CasedText
 
     def evaluate(self, turn: Turn) -> Verdict:
@@ -122,6 +124,7 @@ class EndsWith:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: str | CasedText
 
     def evaluate(self, turn: Turn) -> Verdict:
@@ -152,6 +155,7 @@ class Equals:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: str | CasedText
 
     def evaluate(self, turn: Turn) -> Verdict:
@@ -174,6 +178,7 @@ class OneOf:
     """
 
     name: ClassVar[str]
+    of_text: ClassVar[bool] = True
     value: tuple[str, ...]
 
     def evaluate(self, turn: Turn) -> Verdict:
