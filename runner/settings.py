@@ -1,7 +1,7 @@
 """Turn a project's configuration, the environment and the command line into the Connection a flow is played over."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +71,7 @@ def load(start: Path, environment: Mapping[str, str]) -> Settings:
 
 
 def nearest(start: Path) -> Path | None:
-    for folder in (start.absolute(), *start.absolute().parents):
+    for folder in upwards(start):
         for name in ("runflow.toml", "pyproject.toml"):
             path = folder / name
             if path.is_file() and (name == "runflow.toml" or (b"runflow" in path.read_bytes() and table_of(path) is not None)):
@@ -79,8 +79,14 @@ def nearest(start: Path) -> Path | None:
     return None
 
 
+def upwards(start: Path) -> Iterator[Path]:
+    """The folder itself, under the name it was given, and all above it."""
+    yield start
+    yield from start.absolute().parents
+
+
 def nearest_dotenv(start: Path) -> Path | None:
-    for folder in (start.absolute(), *start.absolute().parents):
+    for folder in upwards(start):
         if (folder / ".env").is_file():
             return folder / ".env"
     return None

@@ -53,6 +53,11 @@ def guarded(arguments: list[str]) -> int:
     words.choose(language(ours))
     try:
         code = Commands().main(arguments, prog_name="runflow", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "runflow"
+        print("runflow:", error.format_message(), file=sys.stderr)
+        print(words._("`{command} --help` tells more").format(command=command), file=sys.stderr)
+        return error.exit_code
     except click.ClickException as error:
         error.show(sys.stderr)
         return error.exit_code

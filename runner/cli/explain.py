@@ -29,35 +29,21 @@ def command(ctx: click.Context, name: str | None) -> None:
     if name is None:
         sys.stdout.write(index())
         return
-    wanted = name.strip("[]")
-    pages = [page for page in (explain.page(wanted), manual(wanted)) if page]
-    if not pages:
-        near = nearest(wanted, [*explain.codes(), *checks])
+    page = explain.page(name.strip("[]"))
+    if page is None:
+        near = nearest(name, [*explain.codes(), *checks])
         hint = _("did you mean `{near}`?").format(near=near) if near else _("`runflow explain` lists them")
         raise WrongPath(_("there is no code or check `{name}`; {hint}").format(name=name, hint=hint))
-    sys.stdout.write("\n\n".join(page.strip() for page in pages) + "\n")
-
-
-def manual(name: str) -> str | None:
-    """A check's docstring, as its author wrote it for people."""
-    import inspect
-
-    from runner.registry import checks
-
-    if name not in checks:
-        return None
-    return f"# {name}\n\n{inspect.getdoc(checks[name]) or ''}"
+    sys.stdout.write(page.strip() + "\n")
 
 
 def index() -> str:
     """Every code and every check with its first sentence."""
-    import inspect
-
     from runner import explain
     from runner.registry import checks
 
     formatter = click.HelpFormatter(width=110)
-    show(formatter, _("Checks"), [(name, first(inspect.getdoc(checks[name]) or "")) for name in sorted(checks)])
+    show(formatter, _("Checks"), [(name, first(explain.page(name) or "")) for name in sorted(checks)])
     show(formatter, _("Codes"), [(code, first(explain.page(code) or "")) for code in sorted(explain.codes())])
     return formatter.getvalue().lstrip("\n")
 

@@ -61,6 +61,8 @@ def collected(paths: Sequence[str]) -> tuple[Path, ...]:
         return plan.collect(paths)
     except FileNotFoundError as error:
         raise WrongPath(_("there is no file or folder `{path}`").format(path=error.filename or error)) from error
+    except OSError as error:
+        raise WrongPath(_("`{path}` cannot be read: {reason}").format(path=error.filename, reason=error.strerror)) from error
 
 
 def examined(files: Iterable[Path], *, require_checks: bool = False) -> Iterator["Examined"]:
