@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from itertools import islice
-from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 from runner.checks import matching
 from runner.checks.allowance import Allowance, TookTooLong
 from runner.checks.matching import BadPattern, find, trouble_with
 from runner.checks.reader import answer, seen, shorten
 from runner.diagnostics import Span
-from runner.forms import Form, branches, key, split
+from runner.forms import branches, key, split
 from runner.model import Check, Expectation, Outcome, Turn, Verdict
 from runner.registry import check, checks
 from runner.words import _
@@ -99,6 +99,8 @@ def compiled(path: str) -> Any:
     """The path, ready to use; raise BadPath."""
     from jsonpath import JSONPathError
 
+    if not path.startswith("$"):
+        raise BadPath(_("a path begins with `$`"))
     if len(path) > LONGEST_PATH:
         raise BadPath(_("this path has more than {count} characters").format(count=LONGEST_PATH))
     _before, _mark, condition = QUOTED.sub("", path).partition("?")
@@ -107,8 +109,18 @@ def compiled(path: str) -> Any:
     try:
         return environment().compile(path)
     except (JSONPathError, RecursionError, ValueError, IndexError, KeyError) as error:
-        reason = getattr(error, "message", None) or (error.args[0] if error.args else type(error).__name__)
-        raise BadPath(_("this path cannot be read: {reason}").format(reason=reason)) from None
+        raise BadPath(unreadable(error)) from None
+
+
+def unreadable(error: Exception) -> str:
+    """What the library says about a path, unless it speaks of its own insides."""
+    token = getattr(error, "token", None)
+    reason = str(error.args[0]) if error.args else ""
+    if reason and "TOKEN" not in reason:
+        return _("this path cannot be read: {reason}").format(reason=reason)
+    if token is None:
+        return _("this path cannot be read")
+    return _("this path cannot be read at character {position}").format(position=token.index + 1)
 
 
 def values_at(path: str, data: object, seconds: float | None = None) -> tuple[object, ...]:
@@ -349,9 +361,11 @@ def schema_trouble(schema: Mapping[str, object]) -> Iterator[Problem]:
         base: Any = validator_for(schema, default=Draft202012Validator)
         base.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
-        place = ".".join(map(str, error.absolute_path))
-        message = _("this is not a JSON Schema: {reason}").format(reason=shorten(error.message))
-        yield "bad-schema", message, _("look at `{place}` in it").format(place=place) if place else None
+        value = shorten(spelled(error.instance))
+        message = _("this is not a JSON Schema: `{value}`").format(value=value)
+        if place := ".".join(map(str, error.absolute_path)):
+            message = _("`{value}` cannot stand at `{place}` in a JSON Schema").format(value=value, place=place)
+        yield "bad-schema", message, None
     except (RecursionError, TypeError, ValueError) as error:
         yield "bad-schema", _("this is not a JSON Schema: {reason}").format(reason=shorten(str(error))), None
 
@@ -397,7 +411,7 @@ class JsonAnswer:
     """
 
     name: ClassVar[str]
-    value: JsonSchema | Mapping[Annotated[str, Form(pattern=r"^\$", substitutes=False)], object] | None = None
+    value: JsonSchema | Mapping[str, object] | None = None
 
     def evaluate(self, turn: Turn) -> Verdict:
         shown = seen(turn.text)
@@ -433,7 +447,8 @@ def path_trouble(path: str, expected: object) -> Iterator[Problem]:
     try:
         compiled(path)
     except BadPath as error:
-        yield "bad-path", str(error), _("write it like `'$.items[0].price'`")
+        hint = _("write it like `'$.items[0].price'`")
+        yield "bad-path", _("`{path}`: {reason}").format(path=shorten(path), reason=error), hint
     try:
         inner = nested(expected)
     except ValueError as error:
