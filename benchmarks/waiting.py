@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             case "threads":
                 self.answer({"id": "thread_1", "object": "thread", "metadata": {}})
             case "messages":
-                self.answer(MESSAGE | {"role": "user", "run_id": ""})
+                self.answer(message("message_0", "user", "Hello.", ""))
             case _:
                 self.server.ends = time.monotonic() + SECONDS
                 self.server.asked = None
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path.endswith("/messages"):
             self.server.asked = self.server.asked or time.monotonic()
-            self.answer({"object": "list", "data": [MESSAGE], "has_more": False})
+            self.answer({"object": "list", "data": [message("message_1", "assistant", "hello", "run_1")], "has_more": False})
         elif path.endswith("/steps"):
             self.answer({"object": "list", "data": [], "has_more": False})
         else:
@@ -89,10 +89,11 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({"id": self.path.rsplit("/", 1)[1], "deleted": True, "object": "deleted"})
 
 
-MESSAGE: dict[str, object] = {
-    "id": "message_1", "object": "thread.message", "thread_id": "thread_1", "role": "assistant", "run_id": "run_1",
-    "content": [{"type": "text", "text": {"value": "hello", "annotations": []}}], "created_at": 1795439621153,
-}  # fmt: skip
+def message(identity: str, role: str, text: str, run: str) -> dict[str, object]:
+    return {
+        "id": identity, "object": "thread.message", "thread_id": "thread_1", "role": role, "run_id": run,
+        "content": [{"type": "text", "text": {"value": text, "annotations": []}}], "created_at": 1795439621153,
+    }  # fmt: skip
 
 
 def delay(server: Service, folder: Path, *options: str) -> float:
