@@ -559,20 +559,28 @@ def loose_text(failure: Failure, index: int) -> Iterator[Fix]:
 
 
 def unclosed_bracket(failure: Failure, index: int) -> Iterator[Fix]:
-    line = failure.lines[index]
-    missing: list[tuple[int, str]] = []
+    line = failure.lines[index].rstrip()
+    opened: list[int] = []
+    unclosed: list[int] = []
+    changed = ""
     for column, sign in enumerate(line):
-        if sign in "[{":
-            missing.append((column, "]" if sign == "[" else "}"))
-        elif sign in "]}" and missing and missing[-1][1] == sign:
-            missing.pop()
-    if missing:
-        column = missing[-1][0]
+        if sign in CLOSERS:
+            opened.append(column)
+        elif sign in "]}":
+            while opened and CLOSERS[line[opened[-1]]] != sign:
+                unclosed.append(opened.pop())
+                changed += CLOSERS[line[unclosed[-1]]]
+            if opened:
+                opened.pop()
+        changed += sign
+    changed = changed.rstrip(",") + "".join(CLOSERS[line[column]] for column in reversed(opened))
+    if unclosed or opened:
+        column = (unclosed or opened)[-1]
         message = _("this `{sign}` is never closed").format(sign=line[column])
-        changed = line.rstrip().rstrip(",") + "".join(sign for _column, sign in reversed(missing))
         yield Fix("unclosed-bracket", message, (index, column, column + 1), {index: changed})
 
 
+CLOSERS: Final = {"[": "]", "{": "}"}
 LINE_RULES: Final[tuple[Rule, ...]] = (
     tab_in_front,
     wide_punctuation,
