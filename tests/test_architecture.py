@@ -19,7 +19,7 @@ LAYERS = (
     ("build", "validate", "lint"),
     ("load",),
     ("plan",),
-    ("wire",),
+    ("wire", "answers"),
     ("embedded",),
     ("transport",),
     ("targets",),

@@ -22,7 +22,7 @@ from runner.model import (
 )
 from runner.targets import Capabilities, Connection, ConnectionProblem, StreamEvent, TargetError
 from runner.transport import httpx
-from runner.transport.network import TIMEOUTS, Network, TooLarge, body_of, check_address, open_client, origin
+from runner.transport.network import TIMEOUTS, Network, TooLarge, body_of, open_client, origin, unsafe
 from runner.transport.public import IMAGE_SECONDS, Unreachable, fetch, fetch_public
 from runner.wire import WireError
 from runner.wire import assistant_api as wire
@@ -63,7 +63,8 @@ class AssistantApi:
     def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self:
         """Raise ConnectionProblem when the key is missing, or would go where it must not."""
         variable = connection.key_variable or cls.key_variable
-        check_address(connection.base_url, key_variable=variable)
+        if sentence := unsafe(connection.base_url, key_variable=variable):
+            raise ConnectionProblem(sentence)
         key = environment.get(variable, "").strip() if variable else None
         if key == "":
             raise ConnectionProblem(

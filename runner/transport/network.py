@@ -1,4 +1,4 @@
-"""Open an httpx client for a service: time-outs, proxies, no redirects, no cookies, and no key for strangers."""
+"""Open an httpx client for a service: time-outs, proxies, no redirects, no cookies, and no key where others can read it."""
 
 from collections.abc import AsyncIterator
 from http.cookiejar import DefaultCookiePolicy
@@ -7,10 +7,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from runner.targets import ConnectionProblem
 from runner.words import _
 
-__all__ = ["BODY_LIMIT", "Network", "TooLarge", "body_of", "check_address", "is_loopback", "open_client", "origin"]
+__all__ = ["BODY_LIMIT", "TIMEOUTS", "Network", "TooLarge", "body_of", "is_loopback", "open_client", "origin", "unsafe"]
 
 BODY_LIMIT = 16_000_000
 """The longest body, in bytes after decoding."""
@@ -22,27 +21,25 @@ class TooLarge(Exception):
     """A body went on beyond its limit, or would not say how it is packed."""
 
 
-def check_address(base_url: str, *, key_variable: str | None) -> None:
-    """Raise ConnectionProblem unless calls may go there, carrying the key of that variable if there is one.
+def unsafe(base_url: str, *, key_variable: str | None) -> str | None:
+    """Why no call may go there, carrying the key of that variable if there is one; None when it may.
 
-    Which hosts may have a key is decided where the base URL's origin is known: in the settings.
+    Which hosts may have a key is decided where it is known who named the base URL: in the settings.
     """
     try:
         parts = urlsplit(base_url)
-        host = parts.hostname or ""
-        parts.port  # noqa: B018 - raises ValueError when it is no number
+        host, _port = parts.hostname or "", parts.port
     except ValueError:
-        host = ""
+        return _("`{url}` is not an address like https://host/api/v1").format(url=without_user(base_url))
     if not host or parts.scheme not in ("http", "https"):
-        raise ConnectionProblem(_("`{url}` is not an address like https://host/api/v1").format(url=without_user(base_url)))
+        return _("`{url}` is not an address like https://host/api/v1").format(url=without_user(base_url))
     if parts.username is not None or parts.password is not None:
-        raise ConnectionProblem(_("the base URL must not hold a user name or password; write https://{host}").format(host=host))
+        return _("the base URL must not hold a user name or password; write https://{host}").format(host=host)
     if key_variable is not None and parts.scheme != "https" and not is_loopback(host):
-        raise ConnectionProblem(
-            _("the key in {variable} is not sent over plain http; write https://{host}").format(
-                variable=key_variable, host=host
-            )
+        return _("the key in {variable} is not sent over plain http; write https://{host}").format(
+            variable=key_variable, host=host
         )
+    return None
 
 
 def without_user(url: str) -> str:
