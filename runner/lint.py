@@ -6,7 +6,8 @@ from typing import Protocol
 
 from runner.build import Reference
 from runner.diagnostics import Diagnostic, Severity, Span
-from runner.model import Assistant, Expectation, Flow, Role, Step, Tool
+from runner.forms import keys_of
+from runner.model import Assistant, Expectation, Flow, Role, RunOverrides, Step, Tool
 from runner.registry import checks
 from runner.source import Node
 from runner.variables import environment_name, names, valid
@@ -16,6 +17,9 @@ __all__ = ["Sources", "lint", "tool_names"]
 
 MAX_PAIRS, MAX_NAME, MAX_TEXT = 16, 64, 512
 """Of metadata; the service refuses more."""
+
+
+OF_A_RUN = frozenset(key.name for key in keys_of(RunOverrides))
 
 
 class Sources(Protocol):
@@ -88,9 +92,8 @@ class Linter:
             for key in node.value:
                 if key not in ("id", "tools"):
                     message = _("`{key}` cannot be set: the assistant exists, and is never changed").format(key=key)
-                    yield self.at_key(
-                        "existing-assistant", message, node, key, _("delete it, or set it for one step under `run`")
-                    )
+                    hint = _("delete it, or set it for one step under `run`") if key in OF_A_RUN else _("delete it")
+                    yield self.at_key("existing-assistant", message, node, key, hint)
         elif assistant.model is None:
             message = _("`assistant` has no `model`")
             hint = _("write: {line}").format(line="model: qwen-max")
@@ -334,16 +337,15 @@ class Linter:
             if reference.place == "cases" and self.sources.path_of(reference.node) != self.sources.path_of(self.sources.root):
                 return None  # rows of a CSV file are data
             message = _("`{variable}` is not replaced here").format(variable=written)
-            return (
-                message,
-                "no-substitution",
-                _("write the text itself; for these characters as they stand, `$${variable}`").format(variable=f"{{{name}}}"),
-            )
+            hint = _("write the text itself")
+            if reference.substitutes:
+                hint = _("write the text itself; for these characters as they stand, `$${text}`").format(text=f"{{{name}}}")
+            return message, "no-substitution", hint
         if (wanted := environment_name(name)) is not None:
             if wanted in self.environment:
                 return None
             message = _("the environment variable `{name}` is not allowed in texts").format(name=wanted)
-            return message, "environment-not-allowed", _("list it under `environment` in runflow.toml, if the text may hold it")
+            return message, "environment-not-allowed", _("use a variable, and give its value with `--var`")
         if name in known:
             return None
         return _("`{name}` is not defined here").format(name=name), "undefined-variable", self.define(name, known, saved)
@@ -359,7 +361,7 @@ class Linter:
         if near := nearest(name, known):
             return _("did you mean `{variable}`?").format(variable=f"${{{near}}}")
         if known:
-            return _("add it under `variables`, or use one of {names}").format(names=listed(known))
+            return _("add it under `variables`; known here: {names}").format(names=listed(known))
         return _("add it: `variables: {entry}`").format(entry=f"{{{name}: …}}")
 
     def place_of(self, name: str, node: Node, written: str | None = None) -> Span | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from runner.build import Refused, build
+from runner.build import Reference, Refused, build
 from runner.diagnostics import Diagnostic, Problems, Severity, Span
 from runner.lint import lint
 from runner.model import Flow
 from runner.source import Document, Node, decode, open_bytes, read
-from runner.variables import valid
+from runner.variables import expand, valid
 from runner.words import _
 
 __all__ = ["Examined", "Sources", "examine", "load"]
@@ -64,10 +64,12 @@ class Examined:
     diagnostics: tuple[Diagnostic, ...]
     document: Document | None
     sources: Sources | None = None
+    unread: Sequence[str] = ()
+    """The lines of a file that is no document, as far as it could be read."""
 
     def lines(self, path: str) -> Sequence[str]:
         """The lines of the file a diagnostic is about; none if it could not be read."""
-        return self.sources.lines(path) if self.sources else ()
+        return self.sources.lines(path) if self.sources else self.unread
 
 
 def load(path: str | Path, environment: Collection[str] = ()) -> Flow:
@@ -87,7 +89,7 @@ def examine(
     try:
         document = read(path, shown)
     except Problems as problems:
-        return Examined(None, problems.diagnostics, None)
+        return Examined(None, problems.diagnostics, None, unread=problems.lines)
     sources = Sources(document)
     if any(found.severity is Severity.ERROR for found in document.findings):
         # What is wrong with the YAML makes the rest mislead; what does not depend on it is still worth saying.
@@ -104,7 +106,17 @@ def examine(
     found = in_order(document, (*document.findings, *trouble))
     if any(each.severity is Severity.ERROR for each in found):
         return Examined(None, found, document, sources)
-    return Examined(replace(flow, path=path), found, document, sources)
+    return Examined(replace(literal(flow, references, sources), path=path), found, document, sources)
+
+
+def literal(flow: Flow, references: Sequence[Reference], sources: Sources) -> Flow:
+    """The flow with `$${` in the values of its variables read as `${`; rows of a CSV file are data and stay as they are."""
+    places = {each.place for each in references if sources.path_of(each.node) == sources.document.path}
+    if "variables" in places:
+        flow = replace(flow, variables=expand(flow.variables, {}))
+    if "cases" in places:
+        flow = replace(flow, cases=expand(flow.cases, {}))
+    return flow
 
 
 def usable(document: Document) -> bool:
@@ -146,6 +158,7 @@ class Named:
         name = str(node.value)
         self.shown = str(PurePath(sources.document.path).parent / name)
         self.asked = sources.path_of(node), node.span
+        self.lines: tuple[str, ...] = ()
         folder = flow.resolve().parent
         try:
             self.path = (folder / name).resolve()
@@ -156,6 +169,11 @@ class Named:
             raise self.refusal(
                 "file-outside", message, _("move it below the folder of this file, and write its path from there")
             )
+        if any(part.startswith(".") for part in self.path.relative_to(folder).parts):
+            # Keys live in hidden files, and what is read here is sent to a service.
+            raise self.refusal(
+                "file-outside", _("`{file}` is a hidden file").format(file=name), _("use a file without a dot before its name")
+            )
         if not self.path.exists():
             message = _("there is no file `{file}`").format(file=name)
             raise self.refusal("file-missing", message, _("the path starts in the folder of this file"))
@@ -165,7 +183,9 @@ class Named:
         return Problems([Diagnostic(code, message, path, span, hint=hint)])
 
     def text(self, limit: int) -> str:
-        return decode(open_bytes(self.path, limit, None, self.shown), self.shown)
+        text = decode(open_bytes(self.path, limit, None, self.shown), self.shown)
+        self.lines = tuple(text.splitlines())
+        return text
 
 
 def include(sources: Sources, path: Path, trouble: list[Diagnostic]) -> None:
@@ -184,6 +204,9 @@ def include(sources: Sources, path: Path, trouble: list[Diagnostic]) -> None:
                 changed[name] = rows(sources, Named(sources, path, file), node)
         except Problems as problems:
             trouble.extend(problems.diagnostics)
+            for found in problems.diagnostics:
+                if found.path != sources.document.path:
+                    sources.others.setdefault(found.path, tuple(problems.lines))
     if any(changed[name] is not top[name] for name in changed):
         sources.root = with_value(sources.root, top | changed)
 
@@ -240,11 +263,10 @@ def with_instructions(sources: Sources, path: Path, node: Node) -> Node:
         return node
     named = Named(sources, path, file)
     text = named.text(MAX_PROMPT)
-    lines = tuple(text.splitlines())
     if not text.strip():
-        raise named.refusal("empty-file", _("`{file}` is empty").format(file=file.value), _("write the instructions into it"))
-    prompt = Node(text, text, "|", Mark(0, 0), Mark(len(lines), 0))
-    sources.enter(named.shown, lines, prompt)
+        raise named.refusal("empty-instructions", _("`{file}` is empty").format(file=file.value), _("write the instructions into it"))
+    prompt = Node(text, text, "|", Mark(0, 0), Mark(len(named.lines), 0))
+    sources.enter(named.shown, named.lines, prompt)
     return with_value(node, node.value | {"instructions": prompt})
 
 
@@ -264,8 +286,7 @@ def with_runs(sources: Sources, path: Path, node: Node) -> Node:
 def rows(sources: Sources, named: Named, node: Node) -> Node:
     """The rows of a CSV file as a list of mappings, each value at its line of that file."""
     text = named.text(MAX_ROWS)
-    lines = tuple(text.splitlines())
-    sources.others[named.shown] = lines
+    sources.others[named.shown] = named.lines
     found = list(records(named, text))
     if not found:
         raise named.refusal(
@@ -282,7 +303,7 @@ def rows(sources: Sources, named: Named, node: Node) -> Node:
             _("this row has {count} values, and the header names {names}").format(count=len(values), names=len(header)),
             _("put a value with a comma in double quotes")
             if len(values) > len(header)
-            else _("write an empty value as two commas"),
+            else _("give it as many values as the header has names"),
         )
         for line, values in rest
         if len(values) != len(header)
@@ -295,12 +316,12 @@ def rows(sources: Sources, named: Named, node: Node) -> Node:
         raise Problems(trouble)
     table = []
     for line, values in rest:
-        start, end = Mark(line - 1, 0), Mark(line - 1, len(lines[line - 1]))
+        start, end = Mark(line - 1, 0), Mark(line - 1, len(named.lines[line - 1]))
         cells = {name: Node(value, value, '"', start, end) for name, value in zip(header, values, strict=True)}
         table.append(Node(cells, "", "", start, end, {}))
     filled = Node(table, "", "", node.start, node.end)
     for row in table:
-        sources.enter(named.shown, lines, row)
+        sources.enter(named.shown, named.lines, row)
     return filled
 
 
@@ -325,13 +346,15 @@ def wrong_header(named: Named, header: list[str]) -> Iterator[Diagnostic]:
             yield at(named, 1, "csv-header", message, _("name the variable, or delete the column"))
         elif header.index(name) < number - 1:
             message = _("the header names `{name}` twice").format(name=name)
-            yield at(named, 1, "csv-header", message, _("give each column a name of its own"))
+            yield at(named, 1, "csv-header", message, _("give each column a name of its own"), named.lines[0].rfind(name), name)
         elif not valid(name):
             message = _("`{name}` is no name for a variable").format(name=name)
-            yield at(
-                named, 1, "csv-header", message, _("use letters, digits and `_`, no digit first; no spaces around the comma")
-            )
+            hint = _("use letters, digits and `_`, no digit first; no spaces around the comma")
+            yield at(named, 1, "csv-header", message, hint, named.lines[0].find(name), name)
 
 
-def at(named: Named, line: int, code: str, message: str, hint: str) -> Diagnostic:
-    return Diagnostic(code, message, named.shown, Span(line, 1, line, 2), hint=hint)
+def at(named: Named, line: int, code: str, message: str, hint: str, start: int = -1, word: str = "") -> Diagnostic:
+    """A finding about a row, or about a word of it."""
+    length = len(word) if start >= 0 else len(named.lines[line - 1])
+    column = max(start, 0) + 1
+    return Diagnostic(code, message, named.shown, Span(line, column, line, column + length), hint=hint)

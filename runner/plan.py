@@ -95,7 +95,7 @@ def named(name: str) -> list[Path]:
         return [path]
     if not glob.has_magic(name):
         raise FileNotFoundError(2, _("there is no such file or folder"), name)
-    matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
+    matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207  Path.glob takes no absolute pattern
     return [flow for match in matches for flow in (below(match) if match.is_dir() else [match] if is_flow(match) else [])]
 
 

@@ -46,7 +46,8 @@ class Sources(Protocol):
 def validate(sources: Sources) -> Iterator[Diagnostic]:
     """Everything the schema finds wrong with a document; nothing for one that `build` accepts."""
     findings = Findings(sources)
-    errors = islice(validator().iter_errors(suspects(sources.root)), MOST)
+    errors = [Error.of(error) for error in islice(validator().iter_errors(suspects(sources.root)), MOST)]
+    # A parser's sentence says more than a pattern that does not fit.
     for error in sorted(errors, key=lambda error: error.keyword != "format"):
         yield from findings.about(error)
 
@@ -194,7 +195,7 @@ def likeness(schema: Schema, instance: object) -> tuple[bool, int]:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """One of jsonschema's errors, as far as we speak of it. `limit` is the keyword's value, `of_name` tells keys from values."""
+    """One of jsonschema's errors, as far as we speak of it. `limit` is the keyword's value; `of_name`: a key is meant."""
 
     keyword: str
     message: str
@@ -242,7 +243,7 @@ class Findings:
             if found.key is not None and isinstance(node.value, dict):
                 path, span = self.sources.path_of(node.value[found.key]), node.keys[found.key]
             else:
-                path, span = self.sources.path_of(node), place.span
+                path, span = self.sources.path_of(node), found.span or place.span
             yield Diagnostic(found.code, found.message, path, span, hint=found.hint)
 
     def trail(self, path: Iterable[str | int]) -> list[Node]:
@@ -262,6 +263,7 @@ class Found:
     message: str
     hint: str | None = None
     key: str | None = None
+    span: Span | None = None
 
 
 class Place:
@@ -279,8 +281,18 @@ class Place:
         if self.node.value is None and isinstance(last, str) and self.parent is not None and last in self.parent.keys:
             return self.parent.keys[last]
         if isinstance(self.node.value, dict | list):
-            return first_line(self.node)
+            return beginning(self.node)
         return self.node.span
+
+    @property
+    def heading(self) -> Span:
+        """The key the value stands under, else the beginning of the value."""
+        last = self.path[-1] if self.path else None
+        if isinstance(last, str) and self.parent is not None and last in self.parent.keys:
+            return self.parent.keys[last]
+        if isinstance(self.node.value, dict) and self.node.value:
+            return self.node.keys[next(iter(self.node.value))]
+        return beginning(self.node)
 
     @property
     def name(self) -> str:
@@ -301,13 +313,21 @@ class Place:
         return _(" in {place}").format(place=self.name) if self.path else ""
 
 
-def first_line(node: Node) -> Span:
-    """The beginning of a long value: underlining a whole block points at nothing."""
+def beginning(node: Node) -> Span:
+    """The first key of a block, or the value itself where it fits one line: underlining a whole block points at nothing."""
     span = node.span
-    return span if span.line == span.end_line else Span(span.line, span.column, span.line, span.column + 1)
+    if span.line == span.end_line:
+        return span
+    if isinstance(node.value, dict) and node.value and not node.style:
+        return node.keys[next(iter(node.value))]
+    return Span(span.line, span.column, span.line, span.column + 1)
 
 
 Sentence = Callable[[Error, Place], Iterator[Found]]
+
+
+def write(line: str) -> str:
+    return _("write: {line}").format(line=line)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -321,7 +341,8 @@ def inline(value: object) -> str:
     """A text as it can be written after a key."""
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    if re.fullmatch(r"[^\W\d](?:[\w .,!?'/()-]*[\w.,!?')])?", value) and value not in ("true", "false", "null"):
+    plain = re.fullmatch(r"\w(?:[\w .,!?'/()-]*[\w.,!?')])?", value) and value not in ("true", "false", "null")
+    if plain and not re.fullmatch(r"[\d.eE-]+", value):
         return value
     return json.dumps(value, ensure_ascii=False)
 
@@ -344,24 +365,21 @@ def unknown_key(error: Error, place: Place) -> Iterator[Found]:
     if error.schema is definitions["Checks"]:
         yield unknown_check(key, place)
     elif list(place.path[-2:-1]) == ["tools"]:
-        if not beside_its_tool(place.node):
-            yield Found("unknown-tool", _("the service has no tool `{name}`").format(name=key), suggestion(key, known), key)
-    elif error.schema is definitions["SeedMessage"] and {"role", "content"} & set(place.node.plain or ()):  # type: ignore[call-overload]
-        if key == next(iter(set(place.node.value) - {"user", "assistant"}), None) or key == "role":  # type: ignore[arg-type]
-            role = place.node.value.get("role")  # type: ignore[union-attr]
-            speaker = role.value if role is not None and role.value in known else "user"
-            said = place.node.value.get("content")  # type: ignore[union-attr]
-            written = inline(said.value) if said is not None and isinstance(said.value, str) else "…"
-            line = f"- {speaker}: {written}"
-            yield Found(
-                "unknown-key",
-                _("unknown key `{key}`{within}").format(key=key, within=place.within),
-                _("write: {line}").format(line=line),
-                key,
-            )
+        yield Found("unknown-tool", _("the service has no tool `{name}`").format(name=key), suggestion(key, known), key)
+    elif error.schema is definitions["SeedMessage"] and isinstance(place.node.value, dict) and "role" in place.node.value:
+        if key == "role":
+            yield pasted_message(place.node.value, known, place)
     else:
         message = _("unknown key `{key}`{within}").format(key=key, within=place.within)
         yield Found("unknown-key", message, where_to_write(key, known, place), key)
+
+
+def pasted_message(message: Mapping[str, Node], roles: tuple[str, ...], place: Place) -> Found:
+    """A message as the API writes it."""
+    role = message["role"].value
+    said = message["content"].value if "content" in message else None
+    line = f"- {role if role in roles else 'user'}: {inline(said) if isinstance(said, str) else '…'}"
+    return Found("unknown-key", _("unknown key `role`{within}").format(within=place.within), write(line), "role")
 
 
 def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
@@ -369,29 +387,27 @@ def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
     name, colon, rest = re.fullmatch(r"(.*?)(?:([:：])(.*))?", key, re.DOTALL).groups()  # type: ignore[union-attr]
     if colon and name in known:
         return _("put a space after the colon: {line}").format(line=f"{name}: {rest}")
-    if near := nearest(key, known):
-        return _("did you mean `{name}`?").format(name=near)
     if key in checks and "expect" in known:
         return _("`{key}` is a check; write it under `expect`").format(key=key)
     for home, kind in (("assistant", Assistant), ("run", RunOverrides), ("thread", ThreadSetup)):
         if home in known and any(each.name == key for each in keys_of(kind)):
             return _("it belongs under `{home}`; indent it").format(home=home)
+    if ELSEWHERE.get(key) in known:
+        return _("did you mean `{name}`?").format(name=ELSEWHERE[key])
     if place.path and any(each.name == key for each in keys_of(Step)) and "steps" not in known and place.path[0] != "steps":
         return _("it belongs in a step, under `steps`")
     if not place.path and any(each.name == key for each in keys_of(Step)):
         return _("it belongs in a step: under `steps`, after a `- `")
     if place.path and any(each.name == key for each in keys_of(Flow)):
         return _("it belongs at the top level; do not indent it")
-    if ELSEWHERE.get(key) in known:
-        return _("did you mean `{name}`?").format(name=ELSEWHERE[key])
-    return _("use one of {names}").format(names=listed(known))
+    return suggestion(key, known)
 
 
 def unknown_check(name: str, place: Place) -> Found:
     match = re.fullmatch(r"\s*(\w+)\s*[:：]\s*(.+)", name)
     message = _("there is no check `{name}`").format(name=name)
     if match and match[1] in checks:
-        return Found("unknown-check", message, _("write: {line}").format(line=f"{match[1]}: {inline(match[2])}"), name)
+        return Found("unknown-check", message, write(f"{match[1]}: {inline(match[2])}"), name)
     hint = suggestion(name, sorted(checks))
     if name in {key.name for key in keys_of(Step)} and nearest(name, checks) is None:
         hint = _("it is a key of the step; indent it like `expect`")
@@ -408,13 +424,12 @@ def missing_key(error: Error, place: Place) -> Iterator[Found]:
     message = _("{holder} has no `{key}`").format(holder=holder, key=key)
     example = error.schema["properties"][key].get("examples", ["…"])[0]
     if key == "steps":
-        hint = _("write: {line}").format(line="steps:")
         hint = _("say what is asked: `steps:`, and below it `  - user: …`")
     elif key == "assistant":
         hint = _("say who answers: `assistant:`, and below it `  model: …`")
     else:
-        hint = _("write: {line}").format(line=f"{key}: {inline(example)}")
-    yield Found("missing-key", message, hint)
+        hint = write(f"{key}: {inline(example)}")
+    yield Found("missing-key", message, hint, span=place.heading)
 
 
 # ── kinds of value ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -443,11 +458,15 @@ def wrong_type(error: Error, place: Place) -> Iterator[Found]:
     if error.instance is None:
         yield nothing_there(wanted, place)
         return
+    if (
+        actual in ("string", "number", "boolean")
+        and error.schema is flow_schema_definitions()["Expectations"]["anyOf"][2]["items"]
+    ):
+        yield bare_text(place.node.spelling)
+        return
     if list(place.path[-2:-1]) == ["steps"] and actual == "string":
         line = f"- user: {inline(error.instance)}"
-        yield Found(
-            "wrong-type", _("{name} is a mapping, not a text").format(name=place.name), _("write: {line}").format(line=line)
-        )
+        yield Found("wrong-type", _("{name} is a mapping, not a text").format(name=place.name), write(line))
         return
     message = _("{name} is {wanted}, not {actual}").format(
         name=place.name, wanted=kind_words(wanted), actual=kind_words((actual,))
@@ -481,30 +500,27 @@ def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place
         return _("write each step on its own line starting with `- `")
     if not place.path:
         return _("begin with `assistant:` and `steps:`")
+    if "string" in wanted and actual == "object":
+        return _('if this is one text, put it in quotes: "…"')
     if "array" in wanted and "object" not in wanted:
         if written and len(written) <= 40:
-            return _("write: {line}").format(line=f"{key}: [{written}]")
+            return write(f"{key}: [{written}]")
         return _("write each item on its own line starting with `- `")
     if "object" in wanted and actual == "array":
         return _("take the `- ` away: it starts an item of a list")
     if "object" in wanted and "string" not in wanted:
-        example = next(iter(resolved(error.schema).get("properties", {})), "")
-        return (
-            _("write its keys below it, indented by two spaces, such as `{example}: …`").format(example=example)
-            if example
-            else _("write `name: value` pairs below it")
-        )
-    if "string" in wanted and actual == "object":
-        return _('if this is one text, put it in quotes: "…"')
+        if key == "assistant" and written:
+            return write(f"assistant: {{model: {written}}}")
+        return _("write its keys below it, indented by two spaces")
     if "string" in wanted and actual == "array":
         return _("write one text; a list is not understood here")
     if "number" in wanted:
         if actual == "string" and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", str(error.instance)):
             return _("write it without quotes: {line}").format(line=f"{key}: {str(error.instance).strip()}")
-        return _("write a number, such as `{key}: {example}`").format(key=key, example=error.schema.get("minimum", 1))
+        return example_of(error, place)
     if "boolean" in wanted:
         yes = str(error.instance).casefold() in ("yes", "on", "y", "1", "true")
-        return _("write: {line}").format(line=f"{key}: {'true' if yes else 'false'}")
+        return write(f"{key}: {'true' if yes else 'false'}")
     return None
 
 
@@ -531,10 +547,11 @@ def not_among(error: Error, place: Place) -> Iterator[Found]:
         yield Found("not-in-list", _("`{value}` is not understood here").format(value=value), suggestion(value, allowed))
     else:
         names = listed(map(inline, error.limit))
+        hint = _("write {names}, or delete the key") if len(error.limit) == 1 else _("use one of {names}")
         yield Found(
             "not-in-list",
             _("{name} cannot be `{value}`").format(name=place.name, value=inline(value)),
-            _("use one of {names}").format(names=names),
+            hint.format(names=names),
         )
 
 
@@ -543,11 +560,9 @@ def bare_text(text: str) -> Found:
     match = re.fullmatch(r"\s*(\w+)\s*[:：]\s*(.+)", text, re.DOTALL)
     if match and match[1] in checks:
         line = f"- {match[1]}: {inline(match[2])}"
-        return Found("bare-text", _("the space after the colon is missing"), _("write: {line}").format(line=line))
+        return Found("bare-text", _("the space after the colon is missing"), write(line))
     if text in checks:
-        return Found(
-            "bare-text", _("the check `{name}` needs a value").format(name=text), _("write: {line}").format(line=f"- {text}: …")
-        )
+        return Found("bare-text", _("the check `{name}` needs a value").format(name=text), write(f"- {text}: …"))
     near = nearest(text, bare_checks())
     if near and plain_name(text) not in plain_name(near).split("_"):
         return Found(
@@ -578,9 +593,7 @@ def refused(error: Error, place: Place) -> Iterator[Found]:
     yield Found(
         "check-as-text",
         _("`{name}` is a check, but here it would be looked for as a text").format(name=name),
-        _("write: {line}").format(line=line)
-        + "  "
-        + _("(or, to look for the word: {line})").format(line=f"{key}: {{contains: {name}}}"),
+        write(line) + "\n" + _("or, to look for the word: {line}").format(line=f"{key}: {{contains: {name}}}"),
     )
 
 
@@ -594,34 +607,22 @@ def too_small(error: Error, place: Place) -> Iterator[Found]:
         }[error.keyword]
         yield Found("empty-value", message, hint)
         return
-    yield Found("too-short", _("{name} is too short").format(name=place.name), _("at least {count}").format(count=error.limit))
+    yield Found("bad-value", _("{name} is too short").format(name=place.name), _("at least {count}").format(count=error.limit))
 
 
 def too_large(error: Error, place: Place) -> Iterator[Found]:
     if error.keyword != "maxProperties" or error.limit != 1:
         message = _("{name} is too long").format(name=place.name)
-        yield Found("too-long", message, _("at most {count}").format(count=error.limit))
+        yield Found("bad-value", message, _("at most {count}").format(count=error.limit))
         return
     assert isinstance(place.node.value, dict)
     first, second, *_more = place.node.value
-    if beside_its_tool(place.node):
-        message = _("`{key}` stands beside `{tool}`, not under it").format(key=second, tool=first)
-        yield Found(
-            "settings-not-indented", message, _("indent it by two more spaces than `{tool}`").format(tool=first), second
-        )
-        return
+    if {"role", "content"} & place.node.value.keys():
+        return  # the unknown key says how a message is written
     hint = _("give `{key}` a line of its own that starts with `- `").format(key=second)
     yield Found(
         "two-in-one-item", _("one list item holds `{first}` and `{second}`").format(first=first, second=second), hint, second
     )
-
-
-def beside_its_tool(node: Node) -> bool:
-    """Whether a tool's settings stand in line with its name."""
-    if not isinstance(node.value, dict) or len(node.value) < 2:
-        return False
-    first, *others = node.value
-    return first in BUILT_IN_TOOLS and node.value[first].value is None and not any(name in BUILT_IN_TOOLS for name in others)
 
 
 def out_of_range(error: Error, place: Place) -> Iterator[Found]:

@@ -46,7 +46,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     names = {plain_name(each): each for each in known}
-    close = get_close_matches(plain_name(name), names, n=1, cutoff=0.6)
+    close = get_close_matches(plain_name(name), names, n=1, cutoff=0.7)
     return names[close[0]] if close else None
 
 

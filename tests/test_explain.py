@@ -1,0 +1,79 @@
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner import explain
+from runner.load import examine
+from runner.registry import checks
+
+RUNNER = Path(__file__).parent.parent / "runner"
+SAYING = {"Diagnostic", "Found", "Fix", "find", "find_at", "found_at", "report", "at", "at_key", "refusal", "problem"}
+"""What is called with a code as its first text."""
+CODE = re.compile(r"[a-z]+(-[a-z0-9]+)*")
+BLOCK = re.compile(r"```(\w+) (\S+)\n(.*?)```", re.DOTALL)
+# What a file cannot show in a page: bytes, sizes, devices.
+WITHOUT_EXAMPLE = {"control-character", "no-libyaml", "not-utf-8", "too-large", "unreadable-file"}
+
+
+def said() -> Iterator[tuple[str, str]]:
+    """(code, where) of every code that is written in a call or yielded by a check."""
+    for path in RUNNER.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                given = node.args if name in SAYING else []
+            elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+                given = node.value.elts[:1]
+            else:
+                continue
+            texts = [arg.value for arg in given[:4] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+            if texts and CODE.fullmatch(texts[0]) and "-" in texts[0]:
+                yield texts[0], f"{path.relative_to(RUNNER)}:{node.lineno}"
+
+
+def test_every_code_has_a_page() -> None:
+    assert {} == {code: where for code, where in said() if code not in explain.codes()}
+
+
+def test_every_page_is_about_a_code() -> None:
+    written = "\n".join(path.read_text(encoding="utf-8") for path in RUNNER.rglob("*.py"))
+    assert [] == [code for code in explain.codes() if f'"{code}"' not in written]
+
+
+def test_page_of_a_check_is_its_docstring() -> None:
+    page = explain.page("contains")
+    assert page is not None
+    assert page.startswith("The reply contains this text")
+    assert explain.page("no such thing") is None
+
+
+@pytest.mark.parametrize("name", checks)
+def test_every_check_explains_itself_with_an_example(name: str) -> None:
+    assert "```yaml" in (explain.page(name) or "")
+
+
+@pytest.mark.parametrize("code", explain.codes())
+def test_examples_of_a_page_are_wrong_and_right(code: str, tmp_path: Path) -> None:
+    page = explain.page(code)
+    assert page is not None
+    blocks = BLOCK.findall(page)
+    if code in WITHOUT_EXAMPLE:
+        assert [] == blocks
+        return
+    for _kind, name, text in blocks:
+        if name not in ("wrong", "right"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+    examples = {name: (kind, text) for kind, name, text in blocks if name in ("wrong", "right")}
+    assert {"wrong", "right"} == set(examples)
+    if examples["wrong"][0] == "toml":
+        return  # of the configuration; tests/test_settings.py runs them
+    found = {}
+    for name, (_kind, text) in examples.items():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text, encoding="utf-8")
+        found[name] = {each.code for each in examine(path).diagnostics}
+    assert {"wrong": {code}, "right": set()} == found
