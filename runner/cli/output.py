@@ -41,7 +41,7 @@ class Stream(io.TextIOWrapper):
 
     def lost(self, error: OSError) -> OutputLost:
         self.mute()
-        return OutputLost(f"{self.name}: {error.strerror}")
+        return OutputLost(f"{str(self.name).strip('<>')}: {error.strerror}")
 
 
 def prepare() -> None:

@@ -1,0 +1,46 @@
+"""The example flows: each is valid, and each passes on the embedded service."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.test_cli import WORKFLOWS, run
+
+FLOWS = sorted(WORKFLOWS.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+@pytest.mark.parametrize("how", [(), ("--no-stream",)], ids=["streaming", "polling"])
+def test_an_example_passes(flow: Path, how: tuple[str, ...], tmp_path: Path) -> None:
+    ended = run(tmp_path, str(flow), "--require-checks", *how)
+    assert (0, "") == (ended.code, ended.stderr), ended.stdout
+
+
+def test_the_examples_have_no_findings(tmp_path: Path) -> None:
+    assert f"{len(FLOWS)} files: no problems\n" == run(tmp_path, "validate", str(WORKFLOWS), "--require-checks").stdout
+
+
+def test_the_first_example_ends_with_a_picture(tmp_path: Path) -> None:
+    report = json.loads(run(tmp_path, str(WORKFLOWS / "paint.yaml"), "--json", "-").stdout)
+    [image] = [image for step in report["cases"][0]["steps"] for image in step["images"]]
+    assert (tmp_path / image["path"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_streaming_example_adds_no_message(tmp_path: Path) -> None:
+    plan = json.loads(run(tmp_path, "plan", str(WORKFLOWS / "paint-streaming.yaml"), "--json", "-").stdout)
+    calls = plan["cases"][0]["calls"]
+    assert {"messages": [{"role": "user", "content": "Draw a picture of a ragdoll cat."}]} == calls[1]["body"]
+    assert ["/assistants", "/threads", "/threads/{thread}/runs"] == [call["path"] for call in calls if call["method"] == "POST"]
+
+
+def test_the_data_driven_example_plays_every_row(tmp_path: Path) -> None:
+    report = json.loads(run(tmp_path, str(WORKFLOWS / "animals.yaml"), "--json", "-").stdout)
+    assert ["cat, watercolour", "heron, woodcut", "red panda, pencil sketch, unshaded"] == [
+        case["label"] for case in report["cases"]
+    ]
+
+
+def test_the_memory_example_relies_on_the_thread(tmp_path: Path) -> None:
+    plan = json.loads(run(tmp_path, "plan", str(WORKFLOWS / "memory.yaml"), "--json", "-").stdout)
+    assert 1 == sum(call["path"] == "/threads" for call in plan["cases"][0]["calls"])
