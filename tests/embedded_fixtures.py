@@ -1,11 +1,20 @@
-"""A served embedded service for tests: the real process, on a free port, in a clean environment."""
+"""The embedded service for tests: in process over its transport with a clock set by hand, and served as a real process."""
 
+import asyncio
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from runner.embedded.service import Service
+from runner.embedded.store import Store
+from runner.transport.embedded import BASE_URL, EmbeddedTransport
 
 TOKEN = "a-token-for-tests-only"
 
@@ -65,7 +74,126 @@ def served(db: str = "", token: str = TOKEN, latency: float = 0) -> Iterator[Ser
             _, problem = process.communicate(timeout=10)
             raise AssertionError(problem)
         try:
-            yield Served(*first, process)
+            base_url, token = first
+            yield Served(base_url, token, process)
         finally:
             process.terminate()
             process.communicate(timeout=10)
+
+
+class HandClock:
+    """Time that stands still until a test, or a stream that waits, moves it."""
+
+    def __init__(self, now: float = 1_795_000_000) -> None:
+        self.time = now
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+
+class Api:
+    """Calls to a service over its transport, one after the other."""
+
+    def __init__(self, store: Store | None = None, latency: float = 0) -> None:
+        self.clock = HandClock()
+        self.service = Service(store or Store(), self.clock, latency)
+        self.runner = asyncio.Runner()
+        self.client = httpx.AsyncClient(transport=EmbeddedTransport(self.service), base_url=BASE_URL)
+
+    def close(self) -> None:
+        self.runner.run(self.client.aclose())
+        self.runner.close()
+
+    def send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return self.runner.run(self.client.request(method, path, **more))
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The body of a GET that succeeds."""
+        return succeeded(self.send("GET", path, params=query))
+
+    def post(self, path: str, **body: Any) -> Any:
+        """The body of a POST that succeeds."""
+        return succeeded(self.send("POST", path, json=body))
+
+    def delete(self, path: str) -> Any:
+        return succeeded(self.send("DELETE", path))
+
+    def refused(self, method: str, path: str, **more: Any) -> tuple[int, str, str]:
+        """Status, code and message of a call that is refused; the body is an error as the wire has it."""
+        answer = self.send(method, path, **more)
+        body = answer.json()
+        assert answer.headers["content-type"] == "application/json"
+        assert set(body) == {"code", "message", "request_id"} and len(body["request_id"]) == 36
+        return answer.status_code, body["code"], body["message"]
+
+    def raw(self, path: str, **body: Any) -> str:
+        """A whole event stream as it stands on the wire."""
+        answer = self.send("POST", path, json={**body, "stream": True})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        return answer.content.decode()
+
+    def events(self, path: str, **body: Any) -> list[tuple[str, Any]]:
+        """A whole event stream as (name, data)."""
+        return parsed(self.raw(path, **body))
+
+    def assistant(self, *tools: Any, **more: Any) -> str:
+        """The id of a new assistant with these tools."""
+        made = self.post(
+            "/assistants", model="qwen-max", tools=[{"type": t} if isinstance(t, str) else t for t in tools], **more
+        )
+        return str(made["id"])
+
+    def thread(self, *texts: str) -> str:
+        """The id of a new thread in which the user said this."""
+        return str(self.post("/threads", messages=[{"role": "user", "content": text} for text in texts])["id"])
+
+    def ask(self, assistant: str, thread: str, text: str) -> Any:
+        """Say something, run, and give the run as it is when looked at."""
+        self.post(f"/threads/{thread}/messages", content=text)
+        run = self.post(f"/threads/{thread}/runs", assistant_id=assistant)
+        return self.get(f"/threads/{thread}/runs/{run['id']}")
+
+    def answer(self, thread: str) -> str:
+        """The newest message's text."""
+        return str(self.get(f"/threads/{thread}/messages")["data"][0]["content"][0]["text"]["value"])
+
+
+def succeeded(answer: httpx.Response) -> Any:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert len(body["request_id"]) == 36
+    return body
+
+
+def parsed(stream: str) -> list[tuple[str, Any]]:
+    """Strictly: two lines an event, no space behind the colons, an empty line, `done` last."""
+    *blocks, done, rest = stream.split("\n\n")
+    assert (done, rest) == ("event:done\ndata:[DONE]", "")
+    events = []
+    for block in blocks:
+        if block.startswith(": "):
+            continue
+        first, second = block.split("\n")
+        assert first.startswith("event:") and first[6] != " " and second.startswith("data:{")
+        events.append((first[6:], json.loads(second[5:])))
+    return events
+
+
+ADD: Mapping[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "big_add",
+        "description": "Add two numbers",
+        "parameters": {
+            "type": "object",
+            "properties": {"left": {"type": "integer"}, "right": {"type": "integer"}},
+            "required": ["left", "right"],
+        },
+    },
+}

@@ -559,7 +559,7 @@ def conversation(message: str, earlier: Sequence[str], say: Mapping[str, str]) -
         return say["silence"]
     asked = asked_for(message)
     if asked:
-        known = facts(earlier).get(NAMES.get(asked, asked).casefold())
+        known = facts([*earlier, message]).get(NAMES.get(asked, asked).casefold())
         return say["known"].format(name=asked, value=known) if known else say["unknown"].format(name=asked)
     told = facts([message])
     if told:

@@ -354,7 +354,7 @@ class Service:
             now = self.clock.now()
             self.store.drop_script(run.id)
             self.apply(run.id, Beat(now, "thread.run.cancelling", run.id, {"status": RunStatus.CANCELLING}, True))
-            self.end(run, RunStatus.CANCELLED, now, self.latency)
+            self.store.write_script(run, self.ending(run, RunStatus.CANCELLED, now, self.latency))
         return render(self.find(Run, rid, tid))
 
     def submit_tool_outputs(self, asked: "Asked", tid: str, rid: str) -> Json | AsyncIterator[bytes]:
@@ -401,15 +401,15 @@ class Service:
             run = self.find(Run, run.id, thread)
             if run.status not in ENDED and now >= expiry(run):
                 self.store.drop_script(run.id)
-                self.end(run, RunStatus.EXPIRED, expiry(run))
-                self.look(thread)
+                for beat in self.ending(run, RunStatus.EXPIRED, expiry(run)):
+                    self.apply(run.id, beat)
 
-    def end(self, run: Run, status: str, now: float, latency: float = 0) -> None:
-        """Let the run end early, and close what it leaves open."""
+    def ending(self, run: Run, status: str, now: float, latency: float = 0) -> Sequence[Beat]:
+        """How the run ends early, with all it leaves open."""
         steps = [step for step in self.steps(run) if step.status == "in_progress"]
         messages, _ = self.store.page(Message, run.thread_id, 100)
         open_messages = [message for message in messages if message.run_id == run.id and message.status == "in_progress"]
-        self.store.write_script(run, script.ending(run, status, steps, open_messages, now, latency))
+        return script.ending(run, status, steps, open_messages, now, latency)
 
     def apply(self, run: str, beat: Beat) -> None:
         """Make the change of one beat, and log its event if a stream may want it."""

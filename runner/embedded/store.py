@@ -87,27 +87,44 @@ class Store:
             if path is not None:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self.database = sqlite3.connect(path or ":memory:", timeout=5, isolation_level=None, check_same_thread=False)
-            self.database.execute("PRAGMA foreign_keys = ON")
-            if path is not None:
-                self.database.execute("PRAGMA journal_mode = WAL")
-                self.database.execute("PRAGMA synchronous = NORMAL")
-            with self.writing():
-                self.prepare(path)
         except (OSError, sqlite3.Error) as error:
             raise StoreProblem(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        try:
+            self.open(path)
+        except sqlite3.Error as error:
+            self.database.close()
+            raise StoreProblem(f"{path}: {error}") from error
+        except StoreProblem:
+            self.database.close()
+            raise
 
-    def prepare(self, path: Path | None) -> None:
+    def open(self, path: Path | None) -> None:
+        ours = self.ours(path)
+        self.database.execute("PRAGMA foreign_keys = ON")
+        if path is not None:
+            self.database.execute("PRAGMA journal_mode = WAL")
+            self.database.execute("PRAGMA synchronous = NORMAL")
+        if not ours:
+            self.make_tables(path)
+
+    def ours(self, path: Path | None) -> bool:
+        """Whether the tables are there; False for an empty database. Raise StoreProblem when it is another program's."""
         [version] = self.database.execute("PRAGMA user_version").fetchone()
         [owner] = self.database.execute("PRAGMA application_id").fetchone()
         [tables] = self.database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if (owner, version) == (APPLICATION, VERSION):
-            return
-        if tables:
+        if tables and (owner, version) != (APPLICATION, VERSION):
             raise StoreProblem(f"{path} is a database of another program or version")
-        for statement in TABLES.split(";"):
-            self.database.execute(statement)
-        self.database.execute(f"PRAGMA application_id = {APPLICATION}")
-        self.database.execute(f"PRAGMA user_version = {VERSION}")
+        return bool(tables)
+
+    def make_tables(self, path: Path | None) -> None:
+        with self.writing():
+            # Somebody may have been quicker while we waited to write.
+            if self.ours(path):
+                return
+            for statement in TABLES.split(";"):
+                self.database.execute(statement)
+            self.database.execute(f"PRAGMA application_id = {APPLICATION}")
+            self.database.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
         self.database.close()
