@@ -313,8 +313,10 @@ class Linter:
     def variables(self, references: Sequence[Reference]) -> Iterator[Diagnostic]:
         saved = [set(step.save or ()) for step in self.flow.steps]
         for reference in references:
-            earlier = saved if reference.place == "expect" else saved[: max(reference.step - 1, 0)]
-            known = dict.fromkeys((*self.declared, *(name for step in earlier for name in sorted(step))))
+            earlier = self.flow.steps if reference.place == "expect" else self.flow.steps[: max(reference.step - 1, 0)]
+            played = reference.step == 0 or self.flow.steps[reference.step - 1].skip is None
+            kept = (name for step in earlier if step.skip is None or not played for name in step.save or ())
+            known = dict.fromkeys((*self.declared, *kept))
             for name in names(reference.node.spelling):
                 if found := self.wrong(name, reference, known, saved):
                     message, code, hint = found
@@ -354,6 +356,8 @@ class Linter:
         if name.strip() in known:
             return _("write `{variable}`, without spaces").format(variable=f"${{{name.strip()}}}")
         for number, step in enumerate(saved, 1):
+            if name in step and self.flow.steps[number - 1].skip is not None:
+                return _("step {number} saves it, but is skipped").format(number=number)
             if name in step:
                 return _("step {number} saves it; only the steps after it can use it").format(number=number)
         if not valid(name):
