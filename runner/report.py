@@ -228,7 +228,7 @@ def fold_case(number: int, events: Sequence[Event]) -> CaseReport:
         label=started.label,
         tags=started.tags,
         model=started.model,
-        outcome=ended.outcome,
+        outcome=ended.outcome if ended.outcome in set(Outcome) else Outcome.ERROR,
         seconds=ended.seconds,
         reason=ended.reason,
         operations=whole.operations,

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import ClassVar, TextIO
 
+from runner import source
 from runner.clean import one_line, visible
-from runner.diagnostics import cells, render
+from runner.diagnostics import Problems, cells, render
 from runner.events import (
     AnswerReceived,
     CaseEnded,
@@ -222,7 +222,8 @@ class Conversation:
         self.paint = Painter(look)
         self.verbose = verbose
         self.clock = clock
-        self.path = started.path
+        # A CI service would take a line that begins with `::` for a command.
+        self.path = f"./{started.path}" if started.path.lstrip().startswith((":", "#")) else started.path
         self.events: list[Event] = [started]
         self.outcome = ""
         self.lines = ["", self.title(started)]
@@ -344,7 +345,7 @@ class Conversation:
         for check in checks:
             if check.outcome != Outcome.PASSED:
                 self.told.append(check.message)
-                drawn = render(diagnostic(check, self.path), source(self.path), colour=self.paint.look.colour)
+                drawn = render(diagnostic(check, self.path), lines_of(self.path), colour=self.paint.look.colour)
                 lines += [f"{indent}{line}".rstrip() for line in ("", *drawn.split("\n"), "")]
         return lines
 
@@ -364,7 +365,7 @@ class Conversation:
         self.lines += self.checks(case.checks, "  ")
         self.lines += self.reason(case, "  ") if case.outcome != Outcome.SKIPPED else []
         self.lines.append(f"  {self.paint.mark(case.outcome)} {self.verdict(case)}")
-        self.lines += [f"    {self.paint.paint(visible(image.path), 'cyan')}" for image in case.images if image.path]
+        self.lines += [f"    {self.paint.arrow} {visible(image.path)}" for image in case.images if image.path]
 
     def verdict(self, case: CaseReport) -> str:
         word, style = verdict(case.outcome)
@@ -487,11 +488,11 @@ def compact(arguments: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def source(path: str) -> tuple[str, ...]:
+def lines_of(path: str) -> tuple[str, ...]:
     """The flow file's lines; none when it cannot be read any more."""
     try:
-        return tuple(Path(path).read_bytes().decode("utf-8-sig", "replace").splitlines())
-    except OSError:
+        return source.read(path).lines
+    except Problems:
         return ()
 
 

@@ -1,0 +1,289 @@
+"""Reports for machines: they say what the fold says, read back whole, and never leave half a file."""
+
+import errno
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from hypothesis import given
+
+from runner.clean import Redactor
+from runner.events import AnswerReceived, CaseEnded, Envelope, Event, StepEnded, StepStarted, SuiteEnded
+from runner.registry import reporters
+from runner.report import Report
+from runner.reporters import events, junit, open_reporter
+from runner.reporters import json as json_report
+from tests.report_fixtures import QUICK, STREAMS, as_is, case, enveloped, kept, streams, suite, told
+
+SCHEMAS = Path(__file__).parent.parent / "schemas"
+EVENT = jsonschema.Draft7Validator(events.schema())
+REPORT = jsonschema.Draft7Validator(json_report.schema())
+
+
+def write(name: str, path: Path, envelopes: tuple[Envelope, ...]) -> None:
+    reporter = open_reporter(name, str(path), as_is)
+    for envelope in envelopes:
+        reporter.receive(envelope)
+    reporter.close()
+
+
+def test_every_reporter_is_found_by_its_name() -> None:
+    assert {"events", "json", "junit", "terminal"} == set(reporters)
+
+
+# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_json_is_the_report_and_what_its_schema_says(name: str, tmp_path: Path) -> None:
+    write("json", tmp_path / "report.json", kept(name))
+    document = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    report = Report.of(kept(name))
+    REPORT.validate(document)
+    assert "runflow-report/1" == document["format"]
+    assert json_report.as_mapping(report.totals) == document["totals"]
+    assert (report.exit_code, len(report.cases)) == (document["exit_code"], len(document["cases"]))
+    assert [case.outcome for case in report.cases] == [case["outcome"] for case in document["cases"]]
+
+
+@QUICK
+@given(streams())
+def test_json_reads_back_and_steers_no_terminal(envelopes: list[Envelope]) -> None:
+    text = json_report.document(Report.of(envelopes))
+    REPORT.validate(json.loads(text))
+    assert not {char for char in text if unicodedata.category(char) in ("Cc", "Cs")} - {"\n"}
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u2028\u2029]", text)
+    answers = [step.answer.text for case in Report.of(envelopes).cases for step in case.steps if step.answer]
+    assert answers == [step["answer"]["text"] for case in json.loads(text)["cases"] for step in case["steps"] if step["answer"]]
+
+
+@pytest.mark.parametrize(("name", "schema"), [("event", events.schema), ("report", json_report.schema)])
+def test_committed_schemas_are_the_derived_ones(name: str, schema: Callable[[], dict[str, object]]) -> None:
+    committed = json.loads((SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
+    assert committed == json.loads(json.dumps(schema()))
+
+
+# ── JUnit ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def counted(element: ElementTree.Element) -> dict[str, int]:
+    return {name: int(element.get(name, "-1")) for name in ("tests", "failures", "errors", "skipped")}
+
+
+def found(element: ElementTree.Element) -> dict[str, int]:
+    """The same counts, from what stands in the document."""
+    return {
+        "tests": len(element.findall(".//testcase")),
+        "failures": len(element.findall(".//failure")),
+        "errors": len(element.findall(".//error")),
+        "skipped": len(element.findall(".//skipped")),
+    }
+
+
+@QUICK
+@given(streams())
+def test_junit_parses_and_its_counts_are_the_reports(envelopes: list[Envelope]) -> None:
+    report = Report.of(envelopes)
+    text = junit.document(report)
+    root = ElementTree.fromstring(text)
+    totals = report.totals
+    assert counted(root) == {
+        "tests": totals.flows,
+        "failures": totals.failed,
+        "errors": totals.errors,
+        "skipped": totals.skipped + totals.not_run,
+    }
+    for element in (root, *root.findall("testsuite")):
+        assert counted(element) == found(element)
+    assert "<!DOCTYPE" not in text
+    assert not {char for char in text if unicodedata.category(char) in ("Cc", "Cs")} - {"\n", "\t"}
+
+
+def test_junit_tells_failure_error_and_skip_apart() -> None:
+    failure = ElementTree.fromstring(junit.document(Report.of(kept("failed-check")))).find(".//failure")
+    error = ElementTree.fromstring(junit.document(Report.of(kept("api-error")))).find(".//error")
+    skipped = ElementTree.fromstring(junit.document(Report.of(kept("skipped-and-bare")))).find(".//skipped")
+    assert failure is not None
+    assert error is not None
+    assert skipped is not None
+    assert "the reply does not contain this text [contains]" == failure.get("message")
+    assert 'shop.yaml:6:20: the reply does not contain this text [contains]\n  | expected  "水彩の猫"\n' in (failure.text or "")
+    assert (error.get("message") or "").startswith("POST /threads/thread_1/runs answered 429 Throttling.RateQuota")
+    assert "waits for the new model" == skipped.get("message")
+
+
+def test_junit_has_a_suite_for_each_file_and_names_the_line() -> None:
+    root = ElementTree.fromstring(junit.document(Report.of(kept("failed-check"))))
+    cases = root.findall("testsuite[@name='shop.yaml']/testcase")
+    assert [("shop [animal=猫]", "shop.yaml", "6")] == [
+        (each.get("name"), each.get("file"), each.get("line")) for each in cases
+    ]
+    assert ["dashscope"] == [each.get("value") for each in root.findall(".//property[@name='target']")]
+    assert ["qwen-plus"] == [each.get("value") for each in root.findall(".//property[@name='model']")]
+
+
+def test_rows_of_one_flow_share_a_suite() -> None:
+    played = [(n, event) for n in (1, 2) for event in (case(), CaseEnded("passed", 1.5))]
+    root = ElementTree.fromstring(junit.document(Report.of(enveloped([(0, suite(2)), *played, (0, SuiteEnded(3))]))))
+    assert [("2", "3.000")] == [(each.get("tests"), each.get("time")) for each in root.findall("testsuite")]
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@QUICK
+@given(streams())
+def test_events_read_back_the_same(envelopes: list[Envelope]) -> None:
+    text = told(lambda stream: open_reporter("events", "-", as_is, stream), envelopes)
+    assert envelopes == list(events.decode(text.split("\n")))
+    assert len(envelopes) == text.count("\n") == len(text.splitlines())
+    for line in text.splitlines():
+        EVENT.validate(json.loads(line))
+
+
+def test_the_log_is_whole_at_any_moment(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    reporter = open_reporter("events", str(path), as_is)
+    for number, envelope in enumerate(kept("picture"), 1):
+        reporter.receive(envelope)
+        assert list(kept("picture")[:number]) == list(events.decode(path.read_text("utf-8").splitlines()))
+    reporter.close()
+
+
+def test_a_new_run_begins_the_log_anew(tmp_path: Path) -> None:
+    for name in ("interrupted", "picture"):
+        write("events", tmp_path / "events.jsonl", kept(name))
+    assert kept("picture") == tuple(events.decode((tmp_path / "events.jsonl").read_text("utf-8").splitlines()))
+
+
+END = {"format": "runflow-events/1", "case": 0, "sequence": 1, "time": 1, "event": "SuiteEnded", "seconds": 1, "signal": 0}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        "null",
+        json.dumps(END | {"format": "runflow-events/2"}),
+        json.dumps(END | {"event": "Nothing"}),
+        json.dumps({name: value for name, value in END.items() if name != "signal"}),
+        json.dumps(END | {"seconds": "1"}),
+        json.dumps(END | {"signal": True}),
+        json.dumps(END | {"more": 1}),
+        json.dumps(END | {"case": "0"}),
+        "[" * 100_000,
+    ],
+)
+def test_a_line_that_is_no_event_is_named(line: str) -> None:
+    assert 1 == len(list(events.decode([json.dumps(END), "\n"])))
+    with pytest.raises(events.Undecodable) as raised:
+        list(events.decode([json.dumps(END), "", line]))
+    assert "line 3 is not an event of runflow-events/1" == str(raised.value)
+
+
+def test_no_event_has_a_field_that_the_envelope_has() -> None:
+    around = {"format", "case", "sequence", "time", "event"}
+    assert {} == {name: shared for name, kind in events.KINDS.items() if (shared := around & set(kind.__slots__))}
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["json", "junit"])
+def test_failing_disk_leaves_the_old_report(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report"
+    path.write_text("the report of yesterday")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        write(name, path, kept("picture"))
+    assert "the report of yesterday" == path.read_text()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_full_disk_leaves_whole_lines_and_does_not_disturb_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "events.jsonl"
+    reporter = open_reporter("events", str(path), as_is)
+    real, room = os.write, [600]
+
+    def filling(descriptor: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = real(descriptor, bytes(data)[: room[0]])
+        room[0] -= taken
+        return taken
+
+    monkeypatch.setattr(os, "write", filling)
+    for envelope in kept("picture"):
+        reporter.receive(envelope)
+    with pytest.raises(OSError, match="No space left on device"):
+        reporter.close()
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    assert list(kept("picture")[: len(lines)]) == list(events.decode(lines))
+    assert 1 <= len(lines) < len(kept("picture"))
+    assert lines[-1].endswith("\n")
+
+
+@pytest.mark.parametrize("name", ["json", "junit", "events"])
+def test_a_folder_that_is_not_there_is_named_before_anything_runs(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        open_reporter(name, str(tmp_path / "no" / "report"), as_is)
+    assert "there is no folder for this file; make it first" == raised.value.strerror
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["json", "junit", "events"])
+def test_a_folder_is_no_report(name: str, tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as raised:
+        open_reporter(name, str(tmp_path), as_is)
+    assert "this is a folder; name a file" == raised.value.strerror
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "report.json").symlink_to(tmp_path / "kept" / "report.json")
+    write("json", tmp_path / "report.json", kept("picture"))
+    assert (tmp_path / "report.json").is_symlink()
+    assert "picture" != json.loads((tmp_path / "kept" / "report.json").read_text("utf-8"))["format"]
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no /dev/null here")
+def test_a_device_stays_a_device() -> None:
+    write("json", Path("/dev/null"), kept("picture"))
+    assert not Path("/dev/null").is_file()
+
+
+def test_nothing_is_written_before_the_end(tmp_path: Path) -> None:
+    reporter = open_reporter("json", str(tmp_path / "report.json"), as_is)
+    for envelope in kept("picture"):
+        reporter.receive(envelope)
+    assert [] == list(tmp_path.iterdir())
+    reporter.close()
+    assert ["report.json"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["json", "junit", "events"])
+@pytest.mark.parametrize("secret", ["sesame-opens-this-cave", 'quote"and\\slash&<amp>é'])
+def test_no_report_holds_a_secret(name: str, secret: str, tmp_path: Path) -> None:
+    answer = AnswerReceived(1, f"The key is {secret}!", "completed", (), 0, 1, None, None, None)
+    steps: list[Event] = [StepStarted(1, secret, 3, (secret,)), answer, StepEnded(1, "error", 1, secret)]
+    stream = enveloped([(0, suite(1)), (1, case(secret)), *((1, each) for each in steps), (1, CaseEnded("error", 1, secret))])
+    reporter = open_reporter(name, str(tmp_path / "report"), Redactor([secret]).redact)
+    for envelope in stream:
+        reporter.receive(envelope)
+    reporter.close()
+    text = (tmp_path / "report").read_text("utf-8")
+    assert "The key is ***!" in text
+    assert secret not in text
+    assert "sesame" not in text
+    assert "slash" not in text

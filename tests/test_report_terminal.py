@@ -1,0 +1,198 @@
+"""What the terminal reporter says, to the letter, and that nothing anybody says gets past its cleaning."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from io import BytesIO, TextIOWrapper
+
+import pytest
+from hypothesis import given
+
+from runner.clean import Redactor
+from runner.events import (
+    AnswerReceived,
+    CaseEnded,
+    Envelope,
+    Event,
+    OperationEnded,
+    OperationStarted,
+    RunStatusChanged,
+    StepEnded,
+    StepStarted,
+    TextArrived,
+)
+from runner.reporters.terminal import Look, Terminal, duration, open_terminal
+from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, enveloped, kept, streams, suite, told
+
+
+def plain(envelopes: Iterable[Envelope], encoding: str = "utf-8", **options: bool) -> str:
+    return told(lambda stream: open_terminal(stream, as_is, {}, **options), envelopes, encoding)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_pipe_gets_these_lines(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DATA)
+    assert (DATA / f"{name}.txt").read_text("utf-8") == plain(kept(name))
+
+
+@pytest.mark.parametrize("name", ["failed-check", "picture", "skipped-and-bare"])
+def test_quiet_shows_only_what_did_not_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DATA)
+    assert (DATA / f"{name}.quiet.txt").read_text("utf-8") == plain(kept(name), quiet=True)
+
+
+def test_verbose_shows_the_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DATA)
+    assert (DATA / "skipped-and-bare.verbose.txt").read_text("utf-8") == plain(kept("skipped-and-bare"), verbose=True)
+
+
+def test_the_last_line_is_the_summary_and_the_last_before_it_the_picture() -> None:
+    lines = [line for line in plain(kept("picture")).splitlines() if line]
+    assert ["    → runflow-out/paint/1-1.png", "1 flow: 1 passed, 0 flaky"] == [lines[-2], lines[-1][:25]]
+
+
+def test_flows_that_are_gone_are_told_without_their_lines() -> None:
+    assert "      shop.yaml:6:20: the reply does not contain this text [contains]\n        | expected" in plain(
+        kept("failed-check")
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "cp936", "cp1252", "latin-1"])
+@pytest.mark.parametrize("name", STREAMS)
+def test_any_stream_takes_it(encoding: str, name: str) -> None:
+    assert " passed, " in plain(kept(name), encoding).splitlines()[-1]
+
+
+def test_ascii_has_words_for_our_signs() -> None:
+    assert "  ok create assistant 212 ms - ok create thread 143 ms\n  1 > Draw" in plain(kept("picture"), "ascii")
+    assert "      FAILED contains - ok characters\n" in plain(kept("failed-check"), "ascii")
+
+
+@QUICK
+@given(streams())
+def test_nothing_raw_and_no_command_whatever_they_say(envelopes: list[Envelope]) -> None:
+    for verbose in (False, True):
+        text = plain(envelopes, verbose=verbose)
+        assert not {char for char in text if unicodedata.category(char) == "Cc"} - {"\n"}
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff]", text)
+        assert not re.search(r"(?m)^\s*(::|##)|##\[|##vso\[", text)
+
+
+def test_one_conversation_at_a_time_when_they_interleave() -> None:
+    def played(name: str) -> list[Event]:
+        step = StepStarted(1, "", 3, (f"Hello from {name}.",))
+        return [case(name), step, check(), StepEnded(1, "passed", 1), CaseEnded("passed", 1)]
+
+    turns = [(number, event) for both in zip(played("one"), played("two"), strict=True) for number, event in enumerate(both, 1)]
+    text = plain(enveloped([(0, suite(2)), *turns]))
+    assert ["▸ one", "Hello from one.", "passed", "▸ two", "Hello from two.", "passed", "2 flows"] == re.findall(
+        r"▸ \w+|Hello from \w+\.|(?<=✓ )passed|2 flows", text
+    )
+
+
+def test_secrets_do_not_reach_the_stream() -> None:
+    secret = "sesame-opens-this-cave"
+    answer = AnswerReceived(1, f"The key is {secret}", "completed", (), 0, 1, None, None, None)
+    half = AnswerReceived(2, f"{'x' * 80} {secret}", "completed", (), 0, 1, None, None, None)
+    steps: list[Event] = [
+        StepStarted(1, "", 3, ()),
+        answer,
+        StepEnded(1, "passed", 1),
+        StepStarted(2, "", 4, ()),
+        half,
+        StepEnded(2, "passed", 1),
+    ]
+    events = enveloped([(0, suite(1)), (1, case(steps=2)), *((1, event) for event in steps), (1, CaseEnded("passed", 1))])
+    text = told(lambda stream: open_terminal(stream, Redactor([secret]).redact, {}), events)
+    assert "│ The key is ***\n" in text
+    assert "sesame" not in text
+
+
+# ── how it looks ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Stream(TextIOWrapper):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__(BytesIO(), "utf-8", newline="\n")
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "colour", "animated"),
+    [
+        (True, {}, True, True),
+        (False, {}, False, False),
+        (False, {"FORCE_COLOR": "1"}, True, False),
+        (False, {"FORCE_COLOR": "0"}, False, False),
+        (True, {"NO_COLOR": "1"}, False, True),
+        (True, {"NO_COLOR": ""}, True, True),
+        (False, {"NO_COLOR": "1", "FORCE_COLOR": "1"}, False, False),
+        (True, {"CI": "true"}, True, False),
+        (True, {"CI": "false"}, True, True),
+        (True, {"TERM": "dumb"}, False, False),
+    ],
+)
+def test_colour_and_animation_are_two_decisions(
+    terminal: bool, environment: Mapping[str, str], colour: bool, animated: bool
+) -> None:
+    look = Look.of(Stream(terminal), environment)
+    assert (colour, animated) == (look.colour, look.animated)
+
+
+def test_forced_colour_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DATA)
+    text = told(lambda stream: open_terminal(stream, as_is, {"FORCE_COLOR": "1"}), kept("failed-check"))
+    codes = set(re.findall(r"\x1b\[([^A-Za-z]*)([A-Za-z])", text))
+    assert {"m"} == {letter for _numbers, letter in codes}
+    assert (DATA / "failed-check.txt").read_text("utf-8") == re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def test_a_terminal_shows_what_is_under_way() -> None:
+    now = [0.0]
+    stream = Stream(True)
+    reporter = Terminal(stream, Look(animated=True), verbose=True, clock=lambda: now[0])
+    events: list[tuple[int, Event]] = [
+        (0, suite(1)),
+        (1, case()),
+        (1, StepStarted(1, "", 3, ("Draw a cat.",))),
+        (1, OperationStarted("add_message", 1)),
+        (1, OperationEnded("add_message", 1, "passed", 0.002)),
+        (1, OperationStarted("wait", 1)),
+        (1, RunStatusChanged(1, "run_1", "in_progress")),
+        (1, TextArrived(1, "Here is\n\na c")),
+        (1, TextArrived(1, "at.")),
+    ]
+    try:
+        for envelope in enveloped(events):
+            reporter.receive(envelope)
+        now[0] = 4.2
+        assert [
+            "      ✓ add message 2 ms · ⠹ wait in progress 4.2 s",
+            "      │ Here is",
+            "      │ a cat.",
+        ] == reporter.running()
+    finally:
+        reporter.close()
+    stream.seek(0)
+    text = stream.read()
+    assert "\x1b[?25l" in text, "the cursor is hidden while the display moves"
+    assert "\x1b[?25h" in text, "and shown again"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 ms"),
+        (0.0034, "3 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (125, "2 min 05 s"),
+    ],
+)
+def test_durations_are_easy_to_read(seconds: float, words: str) -> None:
+    assert words == duration(seconds)
