@@ -261,12 +261,8 @@ def choose(
         raise SettingsProblem(sentence)
     if address and not base_url:
         refuse_foreign_host(address, kind.key_variable, settings)
-    if needs_key and kind.key_variable and not present.get(kind.key_variable):
-        raise SettingsProblem(
-            _("target `{name}` ({reason}) needs a key; set the environment variable {variable}").format(
-                name=name, reason=reason, variable=kind.key_variable
-            )
-        )
+    if needs_key and kind.key_variable:
+        check_key(present.get(kind.key_variable, ""), kind.key_variable, name, reason)
     return Connection(
         target=name,
         base_url=(address or kind.default_base_url).rstrip("/"),
@@ -275,6 +271,17 @@ def choose(
         workspace=settings.workspace if kind.key_variable else None,
         streaming=streaming and settings.streaming,
     )
+
+
+def check_key(key: str, variable: str, name: str, reason: str) -> None:
+    if not key.strip():
+        raise SettingsProblem(
+            _("target `{name}` ({reason}) needs a key; set the environment variable {variable}").format(
+                name=name, reason=reason, variable=variable
+            )
+        )
+    if not (key.isascii() and key.strip().isprintable()):
+        raise SettingsProblem(_("{variable} holds characters that no key has; copy it again").format(variable=variable))
 
 
 def named(flow_target: str | None, option: str | None, environment: Mapping[str, str], settings: Settings) -> tuple[str, str]:

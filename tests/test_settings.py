@@ -177,6 +177,12 @@ def test_a_missing_key_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["sk-“one”", "sk-one\nsk-two", "sk-\x00"])
+def test_what_cannot_be_a_key_is_not_sent(key: str) -> None:
+    expected = "DASHSCOPE_API_KEY holds characters that no key has; copy it again"
+    assert expected == refusal("dashscope", environment={"DASHSCOPE_API_KEY": key})
+
+
 def test_a_plan_needs_no_key() -> None:
     chosen = settings.choose("dashscope", environment={}, settings=Settings(), needs_key=False)
     assert (VENDOR, "DASHSCOPE_API_KEY") == (chosen.base_url, chosen.key_variable)

@@ -253,8 +253,11 @@ class Joined:
 
     def __init__(self, made: Sequence[Job], emit: "Callable[[Envelope], None]") -> None:
         self.connections: dict[Connection, list[Case]] = {}
+        first: dict[Connection, Connection] = {}
         for job in made:
-            self.connections.setdefault(job.connection, []).append(job.case)
+            # The same place, chosen for two reasons, is one place.
+            connection = first.setdefault(replace(job.connection, reason=""), job.connection)
+            self.connections.setdefault(connection, []).append(job.case)
         self.emit = emit
         self.cases = len(made)
         self.before = 0
