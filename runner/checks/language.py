@@ -22,7 +22,7 @@ MAIN = 0.6
 """The share of an answer that must be in one script."""
 
 # What a reader would not call language: code, addresses, names of files.
-NO_LANGUAGE = re.compile(r"```[^`]*```|`[^`\n]*`|https?://\S+|\S+@\S+|\w+\.\w{2,4}\b")
+NO_LANGUAGE = re.compile(r"```[^`]*```|`[^`\n]*`|https?://\S+|(?<![^\s@])[^\s@]++@\S+|\b\w++\.\w{2,4}\b")
 
 SCRIPTS: Mapping[str, str] = {
     "latin": "a-zA-Z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff",
