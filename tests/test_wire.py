@@ -349,7 +349,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(payload=JSON)
 def test_no_payload_whatever_raises_anything_but_a_wire_error(payload: object) -> None:
     sent = {"model": "m", "metadata": {"a": "b"}, "tools": [{"type": "x"}], "content": "c"}

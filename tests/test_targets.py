@@ -1,0 +1,219 @@
+"""The targets: what they ask, whom they send the key, what they lack."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from runner.model import Assistant, Flow, RunOverrides, Step, ThreadSetup, Tool
+from runner.registry import targets
+from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, lacking, open_target
+from runner.targets.assistant_api import AssistantApi, refused_certificate
+from runner.targets.dashscope import DashScope, DashScopeChina
+from runner.transport.network import open_client
+from tests.engine_fixtures import Talk, message, on_virtual_time, page, run, target
+
+KEY = "sk-tested-key-1234"
+INTERNATIONAL = "https://dashscope-intl.aliyuncs.com/api/v1"
+
+
+def connection(name: str = "dashscope", base_url: str = INTERNATIONAL, **more: Any) -> Connection:
+    return Connection(name, base_url, "for tests", **more)
+
+
+def test_the_built_in_targets_are_found_by_name() -> None:
+    assert {"dashscope", "dashscope-cn", "embedded"} <= set(targets)
+    assert INTERNATIONAL == targets["dashscope"].default_base_url
+    assert "https://dashscope.aliyuncs.com/api/v1" == targets["dashscope-cn"].default_base_url
+    assert ("DASHSCOPE_API_KEY", "DASHSCOPE_API_KEY", None) == tuple(
+        targets[name].key_variable for name in ("dashscope", "dashscope-cn", "embedded")
+    )
+    assert [False, True] == [targets[name].simulated for name in ("dashscope", "embedded")]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "environment", "sentence"),
+    [
+        (INTERNATIONAL, {}, "DASHSCOPE_API_KEY is not set; target `dashscope` needs its key there"),
+        (INTERNATIONAL, {"DASHSCOPE_API_KEY": " \n"}, "DASHSCOPE_API_KEY is not set; target `dashscope` needs its key there"),
+        (INTERNATIONAL, {"DASHSCOPE_API_KEY": "ключ"}, "DASHSCOPE_API_KEY holds characters that no key has"),
+        (INTERNATIONAL, {"DASHSCOPE_API_KEY": "a\nb"}, "DASHSCOPE_API_KEY holds characters that no key has"),
+        (
+            "http://dashscope-intl.aliyuncs.com/api/v1",
+            {"DASHSCOPE_API_KEY": KEY},
+            "the key in DASHSCOPE_API_KEY is not sent over plain http; write https://dashscope-intl.aliyuncs.com",
+        ),
+    ],
+)
+def test_a_connection_that_must_not_be_made_is_refused(base_url: str, environment: Mapping[str, str], sentence: str) -> None:
+    with pytest.raises(ConnectionProblem) as raised:
+        open_target(connection(base_url=base_url), environment)
+    assert sentence == str(raised.value)
+
+
+def test_another_key_variable_may_be_named() -> None:
+    with pytest.raises(ConnectionProblem, match="MY_KEY is not set"):
+        open_target(connection(key_variable="MY_KEY"), {"DASHSCOPE_API_KEY": KEY})
+
+
+def test_an_unknown_target_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        open_target(connection("bedrock"), {})
+
+
+def asked(kind: type[AssistantApi], given: Connection, answer: httpx.Response) -> httpx.Request:
+    """The request that creating an assistant makes."""
+    requests: list[httpx.Request] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return answer
+
+    async def go() -> None:
+        service = kind(open_client(httpx.MockTransport(serve)), given, KEY)
+        await service.create_assistant(Assistant(model="qwen-max"))
+        await service.close()
+
+    on_virtual_time(go())
+    return requests[0]
+
+
+def test_a_call_carries_the_key_and_the_workspace() -> None:
+    request = asked(
+        DashScope, connection(base_url=INTERNATIONAL + "/", workspace="ws-1"), httpx.Response(200, json={"id": "a1"})
+    )
+    assert f"{INTERNATIONAL}/assistants" == str(request.url)
+    assert f"Bearer {KEY}" == request.headers["Authorization"]
+    assert "ws-1" == request.headers["X-DashScope-WorkSpace"]
+    assert ("application/json", "application/json") == (request.headers["Accept"], request.headers["Content-Type"])
+    assert request.headers["User-Agent"].startswith("runflow/")
+
+
+def test_without_a_workspace_there_is_no_such_header() -> None:
+    request = asked(DashScope, connection(), httpx.Response(200, json={"id": "a1"}))
+    assert "X-DashScope-WorkSpace" not in request.headers
+
+
+@pytest.mark.parametrize("kind", [DashScope, DashScopeChina])
+def test_a_refused_key_is_reported_after_one_request_with_its_variable_and_both_sites(kind: type[AssistantApi]) -> None:
+    body = {"code": "InvalidApiKey", "message": f"Invalid API-key {KEY} provided.", "request_id": "q1"}
+    with pytest.raises(TargetError) as raised:
+        asked(kind, connection(), httpx.Response(401, json=body))
+    assert (
+        "POST /assistants: 401 InvalidApiKey: Invalid API-key … provided.: check the key in DASHSCOPE_API_KEY; a key belongs to "
+        "one site: target `dashscope` is the international one, `dashscope-cn` China's (request id q1)"
+    ) == raised.value.sentence
+
+
+def called(talk: Talk, call: str, *arguments: Any) -> Any:
+    async def go() -> Any:
+        service = target(talk)
+        result = await getattr(service, call)(*arguments)
+        await service.close()
+        return result
+
+    result = on_virtual_time(go())
+    assert [] == talk.exchanges
+    return result
+
+
+def test_messages_are_read_page_by_page_down_to_the_one_named() -> None:
+    first = {**page(message("c", id="m4"), message("b", id="m3")), "has_more": True, "last_id": "m3"}
+    second = {**page(message("a", id="m2"), message("u", id="m1"), message("old", id="m0")), "has_more": True, "last_id": "m0"}
+    talk = Talk().asks("GET", "/threads/t1/messages").answers(**first).asks("GET", "/threads/t1/messages").answers(**second)
+    assert ["c", "b", "a"] == [found.text for found in called(talk, "list_messages", "t1", "m1")]
+    assert ["order=desc", "order=desc&after=m3"] == [request.url.query.decode() for request in talk.requests]
+
+
+def test_messages_of_an_existing_thread_are_read_one_page_when_none_is_named() -> None:
+    talk = Talk().asks("GET", "/threads/t1/messages").answers(**{**page(message("b")), "has_more": True, "last_id": "m2"})
+    assert ["b"] == [found.text for found in called(talk, "list_messages", "t1")]
+
+
+def test_a_list_that_never_ends_is_left_after_ten_pages() -> None:
+    talk = Talk()
+    for _each in range(10):
+        talk.asks("GET", "/threads/t1/runs/r1/steps").answers(**{**page({"id": "s1"}), "has_more": True, "last_id": "s1"})
+    assert 10 == len(called(talk, "list_steps", "t1", "r1"))
+
+
+def test_steps_are_given_oldest_first() -> None:
+    talk = Talk().asks("GET", "/threads/t1/runs/r1/steps").answers(**page({"id": "s2"}, {"id": "s1"}))
+    assert ["s1", "s2"] == [step.id for step in called(talk, "list_steps", "t1", "r1")]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 409])
+def test_a_run_that_cannot_be_cancelled_is_let_be(status: int) -> None:
+    called(
+        Talk().asks("POST", "/threads/t1/runs/r1/cancel").answers(status, code="NotFound", message="no"),
+        "cancel_run",
+        "t1",
+        "r1",
+    )
+
+
+def test_ids_are_quoted_in_paths() -> None:
+    talk = Talk().asks("GET", "/threads/t/1 ?/runs/r#1").answers(**run("completed"))
+    called(talk, "read_run", "t/1 ?", "r#1")
+    assert b"/api/v1/threads/t%2F1%20%3F/runs/r%231" == talk.requests[0].url.raw_path
+
+
+def test_a_sample_travels_beside_the_request_and_not_in_it() -> None:
+    talk = Talk().asks("POST", "/threads/t1/runs", assistant_id="a1", stream=False).answers(**run("queued"))
+    called(talk, "create_run", "t1", "a1", None, "Here is your cat.")
+    assert "Here is your cat." == talk.requests[0].extensions["runflow.sample"]
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("https://127.0.0.1/1.png", "127.0.0.1 is not a public address"),
+        ("https://service.test:444/1.png", "service.test is not known"),
+        ("http://service.test/1.png", "only https addresses are fetched"),
+        ("http://service.test:x/1.png", "its address is not a URL"),
+        ("https://[/1.png", "its address is not a URL"),
+    ],
+)
+def test_a_picture_from_another_origin_must_be_public(url: str, sentence: str) -> None:
+    async def go() -> None:
+        await target(Talk()).fetch_image(url)
+
+    with pytest.raises(TargetError) as raised:
+        asyncio.run(go())
+    assert sentence == raised.value.message
+
+
+def test_what_a_flow_needs_and_a_target_lacks_is_said_before_the_first_call() -> None:
+    needy = Flow(
+        assistant=Assistant(id="a1", tools=(Tool("text_to_image"), Tool("my-plugin")), top_k=5),
+        steps=(Step(user="Hi.", run=RunOverrides(tools=(Tool("my-plugin"), Tool("rag")), max_tokens=9)),),
+        thread=ThreadSetup(id="t1"),
+        path=Path("x.yaml"),
+    )
+    little = Capabilities(tools=frozenset({"text_to_image"}), sampling=frozenset({"max_tokens"}), existing=False)
+    assert [
+        "target `small` has no tool `my-plugin`",
+        "target `small` has no tool `rag`",
+        "target `small` knows no `top_k`",
+        "target `small` cannot use an existing assistant by `id`",
+        "target `small` cannot use an existing thread by `id`",
+    ] == list(lacking(needy, "small", little))
+    assert [] == list(lacking(needy, "dashscope", DashScope.capabilities))
+
+
+def test_the_reason_of_a_refused_certificate_is_found_beneath() -> None:
+    import ssl
+
+    refused = ssl.SSLCertVerificationError("refused")
+    refused.verify_message = "self-signed certificate"
+    try:
+        try:
+            raise refused
+        except ssl.SSLError as error:
+            raise httpx.ConnectError("all attempts failed") from error
+    except httpx.ConnectError as error:
+        assert "self-signed certificate" == refused_certificate(error)
+    assert "" == refused_certificate(httpx.ConnectError("no route"))
