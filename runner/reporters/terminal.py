@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -124,6 +125,7 @@ class Terminal:
         self.fold.receive(envelope)
         match envelope.event:
             case SuiteStarted() as started:
+                self.screen.start()
                 self.screen.print(heading(started, self.look))
             case CaseStarted() as started:
                 self.conversations[envelope.case] = Conversation(envelope.case, started, self.look, self.verbose, self.clock)
@@ -346,8 +348,8 @@ class Conversation:
             if check.outcome != Outcome.PASSED:
                 self.told.append(check.message)
                 drawn = render(diagnostic(check, self.path), lines_of(self.path), colour=self.paint.look.colour)
-                lines += [f"{indent}{line}".rstrip() for line in ("", *drawn.split("\n"), "")]
-        return lines
+                lines += [f"{indent}{line}".rstrip() for line in ("", *drawn.split("\n"))]
+        return [*lines, ""] if any(check.outcome != Outcome.PASSED for check in checks) else lines
 
     def end(self, case: CaseReport) -> None:
         self.outcome = case.outcome
@@ -403,6 +405,9 @@ class Still:
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
 
+    def start(self) -> None:
+        pass
+
     def print(self, lines: Sequence[str]) -> None:
         if lines:
             self.sink.write("".join(f"{ORDERS.sub('# #', line)}\n" for line in lines))
@@ -431,8 +436,10 @@ class Moving(Still):
             refresh_per_second=10,
             transient=True,
             redirect_stdout=False,
-            redirect_stderr=False,
+            redirect_stderr=sys.stderr.isatty(),
         )
+
+    def start(self) -> None:
         self.live.start()
 
     def print(self, lines: Sequence[str]) -> None:
