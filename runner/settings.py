@@ -71,12 +71,18 @@ def load(start: Path, environment: Mapping[str, str]) -> Settings:
 
 
 def nearest(start: Path) -> Path | None:
-    for folder in upwards(start):
-        for name in ("runflow.toml", "pyproject.toml"):
-            path = folder / name
-            if path.is_file() and (name == "runflow.toml" or (b"runflow" in path.read_bytes() and table_of(path) is not None)):
-                return path
-    return None
+    paths = (folder / name for folder in upwards(start) for name in ("runflow.toml", "pyproject.toml"))
+    return next((path for path in paths if path.is_file() and holds_settings(path)), None)
+
+
+def holds_settings(path: Path) -> bool:
+    """Whether a file is ours; a pyproject.toml that does not even mention us may be broken without our minding."""
+    if path.name == "runflow.toml":
+        return True
+    try:
+        return b"runflow" in path.read_bytes() and table_of(path) is not None
+    except OSError:
+        return False
 
 
 def upwards(start: Path) -> Iterator[Path]:
@@ -98,6 +104,8 @@ def table_of(path: Path) -> Mapping[str, object] | None:
 
     try:
         whole: Mapping[str, object] = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise Problems([Diagnostic("not-utf-8", _("this file is not UTF-8"), str(path))]) from error
     except tomllib.TOMLDecodeError as error:
@@ -107,6 +115,11 @@ def table_of(path: Path) -> Mapping[str, object] | None:
     tool = whole.get("tool")
     ours = tool.get("runflow") if isinstance(tool, dict) else None
     return ours if isinstance(ours, dict) else None
+
+
+def unreadable(path: Path, error: OSError) -> Problems:
+    message = _("this file cannot be read: {reason}").format(reason=error.strerror)
+    return Problems([Diagnostic("unreadable-file", message, str(path))])
 
 
 def toml_problem(path: Path, error: ValueError) -> Diagnostic:
@@ -187,6 +200,8 @@ def keys(path: Path) -> dict[str, str]:
         values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise Problems([Diagnostic("not-utf-8", _("this file is not UTF-8"), str(path))]) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
     return {name: value for name in KEY_VARIABLES if (value := values.get(name))}
 
 

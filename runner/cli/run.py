@@ -135,8 +135,9 @@ def jobs(
             )
         except settings.SettingsProblem as problem:
             raise Refused(f"{flow.path}: {problem}" if flow.target else str(problem)) from problem
-        for sentence in lacking(flow, connection.target, targets[connection.target].capabilities):
-            raise Refused(f"{flow.path}: {sentence}")
+        missing = lacking(flow, connection.target, targets[connection.target].capabilities)
+        if sentences := [f"{flow.path}: {sentence}" for sentence in missing]:
+            raise Refused("\n".join(sentences))
         limited = replace(flow, timeout=limit) if limit else flow
         own = {name: value for name, value in overrides.items() if name in declared(flow)}
         made += [Job(case, connection) for case in plan.cases(limited, own)]
