@@ -50,7 +50,8 @@ def rewritten(line: str, begin: int, end: int, text: str) -> str:
 
 
 def write(line: str) -> str:
-    return _("write: {line}").format(line=line.strip())
+    line = line.strip()
+    return _("write: {line}").format(line=line if len(line) <= LONGEST else line[:LONGEST] + "…")
 
 
 def write_quoted(line: str, begin: int) -> str:
@@ -168,19 +169,23 @@ def tab_in_front(failure: Failure, index: int) -> Iterator[Fix]:
 
 
 def wide_punctuation(failure: Failure, index: int) -> Iterator[Fix]:
-    """Full-width signs and unusual spaces where YAML knows only the plain ones."""
-    line = failure.lines[index]
-    narrow, wrong = narrowed(line)
+    """Full-width signs and unusual spaces where YAML knows only the plain ones; the first of several such lines is named."""
+    narrow, wrong = narrowed(failure.lines[index])
     if wrong is None:
         return
-    code, message = sign_trouble(line[wrong])
+    first, above = index, {}
+    while first and narrowed(failure.lines[first - 1])[1] is not None:
+        first -= 1
+        above[first] = narrowed(failure.lines[first])[0]
+    wrong = narrowed(failure.lines[first])[1] or 0
+    code, message = sign_trouble(failure.lines[first][wrong])
+    at = (first, wrong, wrong + 1)
     for level in dict.fromkeys((len(narrow) - len(narrow.lstrip()), *(level for level, _line in levels(failure, index)))):
         changed = " " * level + narrow.lstrip()
-        yield Fix(code, message, (index, wrong, wrong + 1), {index: changed}, hint=write(changed))
         value = shape(changed)
-        if value["key"] and value["value"]:
-            requoted = changed[: value.start("value")] + quoted(value["value"])
-            yield Fix(code, message, (index, wrong, wrong + 1), {index: requoted}, hint=write(requoted))
+        requoted = changed[: value.start("value")] + quoted(value["value"]) if value["key"] and value["value"] else changed
+        for cured in (changed, requoted):
+            yield Fix(code, message, at, {**above, index: cured}, hint=write(above.get(first, cured)))
 
 
 def sign_trouble(sign: str) -> tuple[str, str]:
@@ -264,8 +269,13 @@ def first_sign(failure: Failure, index: int) -> Iterator[Fix]:
     if not value or value[0] not in "@`%*&!|>,]}?-":
         return
     begin = found.start("value")
-    message = _("a text that begins with `{sign}` needs quotes").format(sign=value[0])
-    yield Fix("needs-quotes", message, (index, begin, begin + 1), {index: line[:begin] + quoted(value)})
+    yield Fix("needs-quotes", beginning(value[0]), (index, begin, begin + 1), {index: line[:begin] + quoted(value)})
+
+
+def beginning(sign: str) -> str:
+    if sign == "`":
+        return _("a text that begins with a backtick needs quotes")
+    return _("a text that begins with `{sign}` needs quotes").format(sign=sign)
 
 
 def braces(failure: Failure, index: int) -> Iterator[Fix]:
@@ -301,7 +311,7 @@ def after_bracket(failure: Failure, index: int) -> Iterator[Fix]:
     if not value or value[0] not in "[{" or (value[-1] in "]}" and balanced(value)):
         return
     begin = found.start("value")
-    message = _("a text that begins with `{sign}` needs quotes").format(sign=value[0])
+    message = beginning(value[0])
     yield Fix("needs-quotes", message, (index, begin, begin + 1), {index: line[:begin] + quoted(value)})
 
 
@@ -429,7 +439,7 @@ def cut_inside(failure: Failure, index: int) -> Iterator[Fix]:
     """A `#` that cut a text, and so the structure around it."""
     line = failure.lines[index]
     found = shape(line)
-    comment = re.search(r"(?:^|\s)(#)\S", found["value"])
+    comment = re.search(r"(?:^|\s)(#)[^\s#]", found["value"])
     if comment is None or found["value"][0] in "\"'[{":
         return
     begin = found.start("value")
@@ -483,15 +493,21 @@ def indentation(failure: Failure, index: int) -> Iterator[Fix]:
     own = len(line) - len(line.lstrip(" "))
     word = re.match(r"-|[^\s:]+", line.lstrip(" "))
     end = own + (word.end() if word else 1)
-    near = sorted(
-        (found for found in levels(failure, index) if found[0] != own), key=lambda found: (abs(found[0] - own), -found[0])
-    )
+    # A key of the file itself is level with the other ones; any other line was more likely meant to belong to the last one.
+    top = word is not None and word[0] in TOP_KEYS
+    others = (found for found in levels(failure, index) if found[0] != own)
+    near = sorted(others, key=lambda found: (found[0] if top else abs(found[0] - own), -found[0]))
     for level, place in near:
-        message = _("this is indented by {own}, and nothing above it is").format(own=spaces(own))
         if level > own:
             message = _("this is not indented far enough to belong to what is above it")
-        hint = _("indent it by {level}, like line {line}").format(level=spaces(level), line=place + 1)
+        else:
+            message = _("this is indented by {own}, and nothing above it is").format(own=spaces(own))
+        hint = _("indent it by {level}, like line {line}") if level else _("do not indent it; it belongs beside line {line}")
+        hint = hint.format(level=spaces(level), line=place + 1)
         yield Fix("bad-indentation", message, (index, own, end), {index: " " * level + line.lstrip(" ")}, hint=hint)
+
+
+TOP_KEYS: Final = frozenset({"assistant", "steps", "thread", "variables", "cases", "target"})
 
 
 def spaces(count: int) -> str:
@@ -611,6 +627,10 @@ STRUCTURAL: Final = (
 def plain_words(failure: Failure) -> Fix:
     """libyaml's reason in other words, when no correction is certain."""
     line, column = failure.line, failure.column
+    directive = next((index for index, above in enumerate(failure.lines[:line]) if above.startswith("%")), None)
+    if "document start" in failure.problem and directive is not None:
+        message = _("a line that begins with `%` has a meaning of its own in YAML")
+        return Fix("syntax", message, (directive, 0, 1), hint=_("put the text in quotes, or delete the line"))
     message, hint = next(
         (said for words, said in reasons().items() if words in failure.problem),
         (_("this cannot be read"), _("check the indentation, the quotes and the `:` of this line and the one above")),
@@ -702,11 +722,11 @@ def find_traps(root: Node, text: str, lines: Sequence[str], path: str) -> Iterat
         value = node.value
         if isinstance(value, dict):
             traps = mapping
-            for key, child in value.items():
+            for key, child in reversed(value.items()):
                 waiting.append(Place(child, None if under is None or key in FREE else key, False, lines))
         elif isinstance(value, list):
             traps = sequence
-            waiting += [Place(child, under, True, lines) for child in value]
+            waiting += [Place(child, under, True, lines) for child in reversed(value)]
         else:
             traps = scalar
         for trap in traps:
@@ -726,7 +746,7 @@ def cut_by_comment(place: Place) -> Iterator[Diagnostic]:
     if node.style or isinstance(node.value, (list, dict)):
         return
     line = place.lines[node.end_line - 1]
-    comment = re.compile(r"\s*(?<=\s)#\S").match(line, node.end_column - 1)
+    comment = re.compile(r"\s*(?<=\s)#[^\s#]").match(line, node.end_column - 1)
     if comment is None:
         return
     begin = comment.end() - 2
@@ -793,7 +813,7 @@ def block_sign_with_number(place: Place) -> Iterator[Diagnostic]:
     line = place.line()
     begin = node.column - 1
     if node.style in ("|", ">") and node.value == "" and re.compile(r"[|>]\d").match(line, begin):
-        message = _("a text that begins with `{sign}` needs quotes").format(sign=line[begin])
+        message = beginning(line[begin])
         yield found_at("needs-quotes", message, node.line, begin, begin + 1, write_quoted(line, begin))
 
 
@@ -875,7 +895,7 @@ def pattern_in_brackets(place: Place) -> Iterator[Diagnostic]:
 
 # Each trap with the sign, anywhere in the file, without which it cannot be there.
 SCALAR_TRAPS: Final[dict[str, Trap]] = {
-    r"[ \t]#\S": cut_by_comment,
+    r"[ \t]#[^\s#]": cut_by_comment,
     rf"{KEY}:[^\s/]|[：\u3000\u00a0]|^ *(?:- +)*[-{DASHES}][^\s-]|^ *[{DASHES}]": text_for_structure,
     r"[“”„‘＂]": text_in_curly_quotes,
     r"\{\{": braces_in_text,

@@ -6,6 +6,7 @@ into words by `mistakes`, which is imported only when there is something to say.
 """
 
 import errno
+import gc
 import os
 import re
 import stat
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import yaml
 
@@ -42,7 +43,7 @@ NUMBER: Final = re.compile(
     r"[-+]?(?P<whole>0|[1-9][0-9]{0,307})?(?P<rest>(?(whole)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
 )
 # Not YAML, or a line break that no editor shows as one.
-UNWELCOME: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+UNWELCOME: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]+")
 LINE_BREAK: Final = re.compile("\r\n|\r|\n")
 INFINITY: Final = float("inf")
 TAG_OF_TEXT: Final = "tag:yaml.org,2002:str"
@@ -57,7 +58,7 @@ class Node:
     is "[" or "{" in the flow form, else "". A node may stand in several places, through aliases, but never within itself.
     """
 
-    __slots__ = ("end", "places", "spelling", "start", "style", "value")
+    __slots__ = ("known_end", "places", "spelling", "start", "style", "value")
 
     value: "bool | int | float | str | list[Node] | dict[str, Node] | None"
 
@@ -66,7 +67,7 @@ class Node:
         self.spelling = spelling
         self.style = style
         self.start = start
-        self.end = end
+        self.known_end = end
         self.places: dict[str, yaml.ScalarEvent] = places
 
     @property
@@ -76,6 +77,17 @@ class Node:
     @property
     def column(self) -> int:
         return int(self.start.column) + 1
+
+    @property
+    def end(self) -> Any:
+        """The mark behind its last character: libyaml's where it is known, else that of the last value within, or the end of
+        the word. It is worked out when asked for; most never are."""
+        node = self
+        while node.known_end is None and (inner := members(node)):
+            node = inner[-1]
+        if node.known_end is not None:
+            return node.known_end
+        return Mark(node.start.line, node.start.column + len(node.spelling))
 
     @property
     def end_line(self) -> int:
@@ -103,6 +115,13 @@ class Node:
                 return {key: item.plain for key, item in items.items()}
             case scalar:
                 return scalar
+
+
+class Mark(NamedTuple):
+    """A place, from 0, like libyaml's own."""
+
+    line: int
+    column: int
 
 
 class Keys(Mapping[str, Span]):
@@ -255,14 +274,15 @@ def other_encoding(data: bytes) -> str | None:
 
 def unwelcome(found: re.Match[str], text: str, path: str) -> Diagnostic:
     line, column = position(text, found.start())
-    name = f"U+{ord(found[0]):04X}"
-    if found[0] in "\x85\u2028\u2029":
+    first = found[0][0]
+    name = f"U+{ord(first):04X}"
+    if first in "\x85\u2028\u2029":
         message = _("a hidden line break {name} stands here").format(name=name)
         hint = _("delete it, or begin a new line")
     else:
         message = _("an invisible control character {name} stands here").format(name=name)
-        hint = _('delete it; if a text needs it, write `"\\u{number}"` in double quotes').format(number=f"{ord(found[0]):04x}")
-    return Diagnostic("control-character", message, path, Span(line, column, line, column + 1), hint=hint)
+        hint = _('delete it; if a text needs it, write `"\\u{number}"` in double quotes').format(number=f"{ord(first):04x}")
+    return Diagnostic("control-character", message, path, Span(line, column, line, column + len(found[0])), hint=hint)
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -296,6 +316,9 @@ def parse(data: bytes, path: str) -> Document:
             ]
         )
     builder = Builder(text, path)
+    # Nothing in a document points back to what holds it; looking for such circles takes half the time of a large file.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         root = builder.build()
     except yaml.MarkedYAMLError as error:
@@ -303,12 +326,15 @@ def parse(data: bytes, path: str) -> Document:
 
         lines = split(text)
         raise Problems([explain_failure(error, text, lines, path)], lines) from None
+    finally:
+        if collecting:
+            gc.enable()
     lines = split(text)
     findings = builder.findings
     if TRAPS.search(text):
         from runner.mistakes import find_traps
 
-        findings = [*findings, *find_traps(root, text, lines, path)]
+        findings = [*findings, *islice(find_traps(root, text, lines, path), MAX_FINDINGS)]
     if findings:
         findings.sort(key=lambda found: found.span or Span(0, 0, 0, 0))
     return Document(path, root, lines, tuple(findings))
@@ -316,7 +342,7 @@ def parse(data: bytes, path: str) -> Document:
 
 # One look at the whole text tells whether any of the traps of `mistakes` can be in it.
 TRAPS: Final = re.compile(
-    r"[ \t]#[^\s]"
+    r"[ \t]#[^\s#]"
     r"|[A-Za-z_]:[^\s/]"
     r"|[：\u3000\u00a0“”‘’„＂]"
     r"|\{\{"
@@ -377,10 +403,13 @@ class Builder:
                     continue
                 style = event.style or ""
                 start = event.start_mark
-                if not style and event.tag is None and (not value or value[0] in NOT_TEXT):
-                    node = Node(resolve(value), value, "", start, event.end_mark)
-                else:
+                if style:
                     node = Node(value, value, style, start, event.end_mark)
+                else:
+                    # A word of one line ends where its letters do; marks are the larger part of a large document.
+                    end = event.end_mark if " " in value or "\n" in value else None
+                    special = (not value or value[0] in NOT_TEXT) and event.tag is None
+                    node = Node(resolve(value) if special else value, value, "", start, end)
                 count += 1
                 if event.anchor is not None or event.tag is not None:
                     self.enter_properties(event, node)
@@ -394,21 +423,19 @@ class Builder:
                 stack.append((parent, key))
                 if kind is yaml.MappingStartEvent:
                     into, key = {}, UNSET
-                    parent = Node(into, "", "{" if flow else "", event.start_mark, event.end_mark, {})
+                    parent = Node(into, "", "{" if flow else "", event.start_mark, None, {})
                 else:
                     into, key = [], None
-                    parent = Node(into, "", "[" if flow else "", event.start_mark, event.end_mark)
+                    parent = Node(into, "", "[" if flow else "", event.start_mark, None)
                 if event.anchor is not None or event.tag is not None:
                     self.enter_properties(event, parent)
                     self.open.add(id(parent))
                 continue
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 node = parent
-                if node.style:
-                    node.end = event.end_mark
-                elif into:
-                    # libyaml ends a block where the next thing begins; people see it end with its last value.
-                    node.end = (into[-1] if node.places is None else next(reversed(into.values()))).end
+                # libyaml ends a block where the next thing begins; people see it end with its last value.
+                if node.style or not into:
+                    node.known_end = event.end_mark
                 self.open.discard(id(node))
                 parent, key = stack.pop()
                 into = None if parent is None else parent.value
@@ -464,6 +491,8 @@ class Builder:
             if not key:
                 self.find("key-not-text", _("the name before `:` is missing"), event, _("write it, like `user: …`"))
                 return DROPPED
+        if key in parent.places and len(self.findings) == MAX_FINDINGS:
+            return DROPPED
         if key in parent.places:
             first = parent.places[key]
             self.find(
@@ -503,14 +532,16 @@ class Builder:
             tag = re.compile(r"(?:&\S+\s+)?(!\S*)").match(line, mark.column)
             begin, end = tag.span(1) if tag else (mark.column, mark.column + 1)
             written = tag[1] if tag else event.tag
-            hint = _("delete it; for a text that begins with `!`, {write}").format(write=write_quoted(line, begin))
-            message = _("tags such as `{tag}` are not used here").format(tag=written)
+            hint = _("delete it")
+            if isinstance(event, yaml.ScalarEvent):
+                hint = _("delete it; for a text that begins with `!`, {write}").format(write=write_quoted(line, begin))
+            message = _("tags such as `{tag}` are not used here").format(tag=short(written))
             self.find_at("tag", message, Span(mark.line + 1, begin + 1, mark.line + 1, end + 1), hint)
 
     def enter_alias(self, event: Any, count: int, depth: int) -> Node:
         """The node an alias stands for; raise Problems when it would make the file too large or too deep."""
         name = event.anchor
-        written = f"*{name}"
+        written = f"*{short(name)}"
         node = self.anchors.get(name)
         self.unused.pop(name, None)
         if node is None or id(node) in self.open:
@@ -561,7 +592,7 @@ class Builder:
             return
         span = Span(node.line, begin + 1, node.line, begin + 2 + len(name))
         message = _("`{anchor}` marks a value for `{alias}`, which nowhere follows, and is not part of the text").format(
-            anchor=f"&{name}", alias=f"*{name}"
+            anchor=f"&{short(name)}", alias=f"*{short(name)}"
         )
         if isinstance(node.value, str) and not node.style:
             from runner.mistakes import write_quoted
@@ -583,6 +614,11 @@ class Builder:
     def refusal(self, code: str, message: str, event: Any, hint: str) -> Problems:
         found = Diagnostic(code, message, self.path, spanning(event.start_mark, event.end_mark), hint=hint)
         return Problems([found], split(self.text))
+
+
+def short(name: str) -> str:
+    """A name as a message can hold it."""
+    return name if len(name) <= 60 else name[:60] + "…"
 
 
 def members(node: Node) -> Sequence[Node]:
