@@ -73,10 +73,13 @@ class Reply:
 Draw = Callable[[str], str]
 """Makes a picture of a prompt; gives its URL."""
 
+READ = 2000
+"""How many characters of a message the rules look at; beyond, patterns would take long."""
+
 
 def answer(question: Question, draw: Draw) -> Reply:
     """The reply to what the user said since the assistant spoke last."""
-    said = [line.text for line in question.history if line.role == "user"]
+    said = [line.text[:READ] for line in question.history if line.role == "user"]
     asked = len(list(takewhile(lambda line: line.role == "user", reversed(question.history))))
     earlier, message = said[: len(said) - asked], "\n".join(said[len(said) - asked :])
     language = wanted_language(question.instructions) or language_of(message)
@@ -138,7 +141,8 @@ WIDE = re.compile(r"[\u2e80-\U0003ffff]")
 KANA = re.compile(r"[\u3040-\u30ff]")
 HAN = re.compile(r"[\u3400-\u9fff]")
 ASKED_LANGUAGE = re.compile(
-    r"\b(?:answer|reply|respond|speak|write)\b[^.!?\n]{0,40}?\bin ([A-Z]\w+)"
+    r"\b(?i:answer|reply|respond|speak|write)\b[^.!?\n]{0,40}?\b[Ii]n (English|Japanese|Chinese|French|German|Spanish|Italian"
+    r"|Portuguese|Dutch|Polish|Russian|Turkish|Arabic|Hindi|Korean|Thai|Vietnamese|Indonesian)\b"
     r"|(日本語|英語|中国語)で|用(中文|汉语|英文|英语|日语|日文)"
 )
 LANGUAGES = {
@@ -327,7 +331,7 @@ SIGNS = (
     (r"\^", "**"),
     (r"(?<=\d),(?=\d{3}(?!\d))", ""),
 )
-FORMULA = re.compile(r"[-(\d.][\d\s.()+\-*/%]*[\d)]")
+FORMULA = re.compile(r"[-(\d.][\d\s.()+\-*/%]{0,98}[\d)]")
 OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -359,7 +363,7 @@ def formula_in(message: str) -> str:
     for words, sign in SIGNS:
         text = re.sub(words, sign, text, flags=re.IGNORECASE)
     found = (match[0].strip() for match in FORMULA.finditer(text))
-    return next((formula for formula in found if re.search(r"[\d)]\s*[-+*/%]\s*[-(\d.]", formula)), "")
+    return next((formula for formula in found if re.search(r"[\d)]\s*[-+*/%]{1,2}\s*[-(\d.]", formula)), "")
 
 
 def calculate(formula: str) -> str:

@@ -1,0 +1,283 @@
+"""The scripted model: what it does with a message, the tools it has and what was said before."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.embedded.scripted import Line, Question, Reply, answer, calculate, tokens
+
+PICTURE = {"type": "text_to_image"}
+CALCULATOR = {"type": "calculator"}
+
+
+def reply(*said: str, tools: Any = (), instructions: str = "", **more: Any) -> Reply:
+    """The reply to the last of these, all but the last being answered with `Yes.`"""
+    lines = [line for text in said[:-1] for line in (Line("user", text), Line("assistant", "Yes."))]
+    history = [*lines, Line("user", said[-1])]
+    return answer(Question(instructions, tools, history, 0, **more), lambda prompt: f"http://x/{len(prompt)}.png")
+
+
+@pytest.mark.parametrize(
+    ("said", "prompt", "sentence"),
+    [
+        (["Draw a picture of a ragdoll cat."], "a ragdoll cat", "Here is a picture of a ragdoll cat."),
+        (
+            ["Please paint me two dogs in the rain, please!"],
+            "two dogs in the rain",
+            "Here is a picture of two dogs in the rain.",
+        ),
+        (["Can you draw a fox? Thanks."], "a fox", "Here is a picture of a fox."),
+        (["I would like an image showing the sea."], "the sea", "Here is a picture of the sea."),
+        (["Draw a cat.", "Make it blue."], "a cat, blue", "Here is a picture of a cat, blue."),
+        (["Draw a cat.", "Make it blue.", "Give it a hat."], "a cat, blue, a hat", "Here is a picture of a cat, blue, a hat."),
+        (["Draw a cat.", "How are you?", "Paint it red"], "a cat, red", "Here is a picture of a cat, red."),
+        (["ラグドールの猫の絵を描いてください。"], "ラグドールの猫", "ラグドールの猫の絵です。"),
+        (["富士山を描いて"], "富士山", "富士山の絵です。"),
+        (["富士山を描いて", "それを赤くして"], "富士山、赤く", "富士山、赤くの絵です。"),
+        (["请画一只布偶猫。"], "布偶猫", "这是布偶猫的图片。"),
+        (["生成一张长城的图片"], "长城", "这是长城的图片。"),
+        (["请画一只布偶猫。", "把它变成蓝色。"], "布偶猫，蓝色", "这是布偶猫，蓝色的图片。"),
+    ],
+)
+def test_a_wanted_picture_is_drawn(said: list[str], prompt: str, sentence: str) -> None:
+    drawn = reply(*said, tools=[PICTURE])
+    assert [("text_to_image", {"prompt": prompt})] == [(use.tool, use.arguments) for use in drawn.uses]
+    assert f"{sentence}\n\n![{prompt}](http://x/{len(prompt)}.png)" == drawn.text
+    assert [{"url": f"http://x/{len(prompt)}.png"}] == drawn.uses[0].output["output"]["results"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Do not draw anything.",
+        "How do I paint a sunset?",
+        "What is a good picture?",
+        "不要画猫。",
+        "絵を描かないで。",
+        "Hello.",
+    ],
+)
+def test_no_picture_is_drawn_that_nobody_wants(text: str) -> None:
+    assert () == reply(text, tools=[PICTURE]).uses
+
+
+def test_no_tool_is_used_that_was_not_declared() -> None:
+    assert () == reply("Draw a cat.").uses
+    assert "a cat" in reply("Draw a cat.").text
+    assert () == reply("What is 2 + 2?", tools=[PICTURE]).uses
+
+
+@pytest.mark.parametrize(
+    ("text", "formula", "result"),
+    [
+        ("What is 17 * 23?", "17 * 23", "391"),
+        ("What is 17 times 23?", "17 * 23", "391"),
+        ("12 ÷ 8", "12 / 8", "1.5"),
+        ("Compute (2 + 3) × 4.", "(2 + 3) * 4", "20"),
+        ("1,000,000 minus 1", "1000000 - 1", "999999"),
+        ("2^10", "2**10", "1024"),
+        ("３＋４は？", "3+4", "7"),
+        ("3加4等于多少？", "3+4", "7"),
+        ("0.1 + 0.2", "0.1 + 0.2", "0.3"),
+    ],
+)
+def test_small_arithmetic_is_calculated(text: str, formula: str, result: str) -> None:
+    [use] = reply(text, tools=[CALCULATOR]).uses
+    assert {"formula": formula, "result": result} == use.output
+    assert f"{formula} = {result}" in reply(text, tools=[CALCULATOR]).text
+
+
+@pytest.mark.parametrize(
+    ("formula", "reason"),
+    [
+        ("1/0", "division by zero"),
+        ("9**99", "too large"),
+        ("9**9**9", "too large"),
+        ("10000000000000000+1", "too large"),
+        ("1+" * 60 + "1", "too long"),
+        ("2+", "not a formula"),
+        ("a+1", "not a formula"),
+        ("__import__('os')", "not a formula"),
+        ("(-8)**0.5", "too large"),
+    ],
+)
+def test_what_cannot_be_calculated_is_said(formula: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        calculate(formula)
+
+
+@given(st.text("0123456789+-*/%.() ", max_size=40))
+def test_calculating_gives_a_text_or_a_reason(formula: str) -> None:
+    try:
+        assert calculate(formula)
+    except ValueError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "said"),
+    [
+        ("code_interpreter", "Run this:\n```python\nprint(1)\n```", "does not run code"),
+        ("code_interpreter", "请运行代码", "不会运行代码"),
+        ("quark_search", "Search for the latest news about Mars.", "does not search the web"),
+        ("quark_search", "東京のニュースを検索して", "ウェブを検索しません"),
+        ("rag", "What does the manual say about returns?", "has no documents"),
+    ],
+)
+def test_a_tool_that_is_not_there_says_so(tool: str, text: str, said: str) -> None:
+    used = reply(text, tools=[{"type": tool}])
+    assert [tool] == [use.tool for use in used.uses]
+    assert said in used.text
+
+
+def test_code_is_passed_on_but_never_run() -> None:
+    [use] = reply("```python\nprint(1)\n```", tools=[{"type": "code_interpreter"}]).uses
+    assert {"language": "python", "code": "print(1)\n"} == use.arguments
+    assert {"error": "the embedded service does not run code"} == use.output
+
+
+def function(name: str, parameters: Any = None) -> Any:
+    return {"type": "function", "function": {"name": name, **({"parameters": parameters} if parameters else {})}}
+
+
+ORDER = function(
+    "get_order",
+    {
+        "type": "object",
+        "properties": {
+            "order_id": {"type": "string"},
+            "speed": {"enum": ["slow", "fast"]},
+            "count": {"type": "integer"},
+            "price": {"type": "number"},
+            "gift": {"type": "boolean"},
+            "tags": {"type": "array"},
+            "more": {"type": "object"},
+            "note": {"type": "string"},
+        },
+        "required": ["order_id", "speed", "count", "price", "gift", "tags", "more"],
+    },
+)
+
+
+def test_a_named_function_is_called_with_what_its_schema_requires() -> None:
+    [call] = reply('Call get_order for "A-17", fast, 2 of them at 3.5 each.', tools=[ORDER]).calls
+    assert call.name == "get_order"
+    assert {
+        "order_id": "A-17", "speed": "fast", "count": -17, "price": 2.0, "gift": True, "tags": [], "more": {},
+    } == call.arguments  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "called"), [
+    ("get_order 1234", True), ("Please get order 1234.", True), ("Use Get-Order now", True),
+    ("forget_order", False), ("get_orders", False), ("Where is order 1234?", False), ("get_orderを使って", True),
+])  # fmt: skip
+def test_a_function_is_called_when_it_is_named(text: str, called: bool) -> None:
+    assert called is bool(reply(text, tools=[function("get_order")]).calls)
+
+
+def test_outputs_are_told_in_the_answer() -> None:
+    told = reply("get_order 1", tools=[ORDER], outputs=[("get_order", '{"status": "shipped", "arrives": "Friday"}')])
+    assert ("According to get_order: status: shipped, arrives: Friday.", ()) == (told.text, told.calls)
+    assert "According to get_order: [1, 2]." == reply("get_order", tools=[ORDER], outputs=[("get_order", "[1, 2]")]).text
+
+
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [
+        (["My name is Ana.", "What is my name?"], "Your name is Ana."),
+        (["Call me Bo.", "Hello.", "Who am I?"], "Your name is Bo."),
+        (["My favourite colour is green.", "What is my favourite colour?"], "Your favourite colour is green."),
+        (["My name is Ana.", "My name is Eva.", "What's my name?"], "Your name is Eva."),
+        (["What is my name?"], "You have not told me your name."),
+        (["私の名前はアナです。", "私の名前は何ですか？"], "あなたの名前はアナです。"),
+        (["私の好きな色は緑です。", "私の好きな色は何でしたか？"], "あなたの好きな色は緑です。"),
+        (["私の名前は何ですか？"], "名前はまだうかがっていません。"),
+        (["我叫安娜。", "我叫什么名字？"], "你的名字是安娜。"),
+        (["我的名字是安娜。", "我的名字是什么？"], "你的名字是安娜。"),
+        (["我最喜欢的颜色是绿色", "我叫什么？"], "你还没有告诉我你的名字。"),
+        (["My name is Ana."], "Nice to meet you, Ana."),
+        (["My dog is old and my cat is young."], "I will remember that your dog is old and my cat is young."),
+    ],
+)
+def test_the_thread_is_remembered(said: list[str], answered: str) -> None:
+    assert answered == reply(*said).text
+
+
+@pytest.mark.parametrize(
+    ("text", "noun"),
+    [
+        ("What is the capital of France?", "the capital of France"),
+        ("Tell me about impressionism.", "impressionism"),
+        ("Where is order 1234?", "order 1234"),
+        ("返品の方法を教えてください。", "返品の方法"),
+        ("如何退货？", "退货"),
+        ("Wie spät ist es?", "Wie spät ist es"),
+        ("?!", "?!"),
+    ],
+)
+def test_an_answer_names_what_was_asked(text: str, noun: str) -> None:
+    assert noun in reply(text).text
+
+
+def test_an_answer_is_in_the_messages_language_unless_told() -> None:
+    assert "内蔵サービス" in reply("返品の方法は？").text
+    assert "内置服务" in reply("如何退货？").text
+    assert "embedded service" in reply("如何退货？", instructions="Always answer in English.").text
+    assert "内蔵サービス" in reply("Returns?", instructions="必ず日本語で答えてください。").text
+    assert "Asked for French" in reply("Returns?", instructions="Answer in French.").text
+    assert "Asked" not in reply("Returns?", instructions="Answer in JSON.").text
+
+
+def test_a_follow_up_names_what_went_before() -> None:
+    assert "(the Louvre)" in reply("Tell me about the Louvre.", "How old is it?").text
+
+
+def test_a_sample_is_said_and_functions_are_left_alone() -> None:
+    played = reply("get_order 1", tools=[ORDER], sample="It is on its way.")
+    assert ("It is on its way.", ()) == (played.text, played.calls)
+
+
+def test_tokens_are_words_signs_and_wide_characters() -> None:
+    assert [0, 3, 4, 3, 2] == [tokens(text) for text in ("", "Hello, world", "布偶猫。", "a猫b", "see http://x.y/z?a=1")]
+    counted = reply("Hello.", instructions="Be kind.")
+    assert (5, 10) == (counted.input_tokens, counted.output_tokens)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=200), st.text(max_size=50))
+def test_every_message_gets_a_reply_quickly(text: str, instructions: str) -> None:
+    tools = [PICTURE, CALCULATOR, ORDER, {"type": "rag"}, {"type": "quark_search"}, {"type": "code_interpreter"}]
+    made = reply(text, tools=tools, instructions=instructions)
+    assert made.text or made.calls
+    json.dumps([call.arguments for call in made.calls])
+
+
+HARD = (
+    "my ",
+    "a ",
+    "picture of ",
+    "1+",
+    "(",
+    "私の",
+    "-",
+    "1 ",
+    "1,000",
+    "find out",
+    "do not ",
+    "我的",
+    "draw ",
+    "__",
+    "'",
+    "\n",
+)
+
+
+@pytest.mark.parametrize("repeated", HARD)
+def test_a_long_message_takes_no_long_time(repeated: str) -> None:
+    text = repeated * (100_000 // len(repeated)) + "1"
+    tools = [PICTURE, CALCULATOR, ORDER, {"type": "rag"}, {"type": "quark_search"}, {"type": "code_interpreter"}]
+    for made in (reply(text, "Make it blue", tools=tools), reply(text, tools=tools, instructions=text)):
+        assert made.text or made.calls
