@@ -26,11 +26,11 @@ DEEPEST = 64
 """How deep its lists and mappings may stand within each other."""
 LONGEST_PATH = 500
 
-FENCE = re.compile(r"^[ \t]*```[ \t]*([^\n`]*)\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+FENCE = r"(?ms)^[ \t]*```[ \t]*([^\n`]*)\n(.*?)^[ \t]*```"
 LABELS = ("json", "")
 """What may stand after the marks of a fenced block that is read; the first is preferred."""
-STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-QUOTED = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"")
+STRINGS = r'(?s)"(?:[^"\\]|\\.)*+"?'
+QUOTED = r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\""
 
 Problem = tuple[str, str, str | None]
 NOWHERE = Span(0, 0, 0, 0)
@@ -55,7 +55,7 @@ def read(text: str) -> object:
     """The JSON an answer is, or that stands in its first fenced block. Raise NotJson or TooLarge."""
     if len(text) > LARGEST:
         raise TooLarge(_("the reply is longer than {count} characters, too long to be read as JSON").format(count=LARGEST))
-    labelled = ((label.strip().lower(), block) for label, block in FENCE.findall(text))
+    labelled = ((label.strip().lower(), block) for label, block in re.findall(FENCE, text))
     blocks = sorted(((label, block) for label, block in labelled if label in LABELS), key=lambda pair: LABELS.index(pair[0]))
     text = (blocks[0][1] if blocks else text).strip("\ufeff \t\r\n")
     if depth(text) > DEEPEST:
@@ -75,7 +75,7 @@ def no_number(name: str) -> object:
 
 def depth(text: str) -> int:
     deepest = level = 0
-    for bracket in re.findall(r"[\[{\]}]", STRINGS.sub("", text)):
+    for bracket in re.findall(r"[\[{\]}]", re.sub(STRINGS, "", text)):
         level += 1 if bracket in "[{" else -1
         deepest = max(deepest, level)
     return deepest
@@ -103,7 +103,7 @@ def compiled(path: str) -> Any:
         raise BadPath(_("a path begins with `$`"))
     if len(path) > LONGEST_PATH:
         raise BadPath(_("this path has more than {count} characters").format(count=LONGEST_PATH))
-    _before, _mark, condition = QUOTED.sub("", path).partition("?")
+    _before, _mark, condition = re.sub(QUOTED, "", path).partition("?")
     if "$" in condition or ".." in condition:
         raise BadPath(_("a condition in a path may look only at what it chooses among: `@.name`, without `$` and `..`"))
     try:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal
 
 from runner.checks.reader import answer, views
@@ -22,7 +23,7 @@ MAIN = 0.6
 """The share of an answer that must be in one script."""
 
 # What a reader would not call language: code, addresses, names of files.
-NO_LANGUAGE = re.compile(r"```[^`]*```|`[^`\n]*`|https?://\S+|(?<![^\s@])[^\s@]++@\S+|\b\w++\.\w{2,4}\b")
+NO_LANGUAGE = r"```[^`]*```|`[^`\n]*`|https?://\S+|(?<![^\s@])[^\s@]++@\S+|\b\w++\.\w{2,4}\b"
 
 SCRIPTS: Mapping[str, str] = {
     "latin": "a-zA-Z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff",
@@ -36,7 +37,6 @@ SCRIPTS: Mapping[str, str] = {
     "kana": "\u3041-\u3096\u30a1-\u30fa\u30fc\u31f0-\u31ff\uff66-\uff9f",
     "han": "\u3005\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
 }
-LETTERS = {script: re.compile(f"[{letters}]") for script, letters in SCRIPTS.items()}
 WEIGHTS = {"han": 3, "hangul": 2, "kana": 2}
 """How many letters of an alphabet one character is worth."""
 
@@ -88,16 +88,14 @@ LATIN_LETTERS = {
     "de": "ßäöü", "fr": "çœèêàùîô", "es": "ñ¿¡", "pt": "ãõ", "pl": "ąęłńśźż", "tr": "ğşı", "sv": "å",
     "vi": "ơưđăạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ",
 }  # fmt: skip
-STOP_WORDS = {language: frozenset(words.split()) for language, words in (LATIN_WORDS | CYRILLIC_WORDS).items()}
-
 ONE_LANGUAGE = {"greek": "el", "hebrew": "he", "devanagari": "hi", "thai": "th", "hangul": "ko"}
 """Scripts that are taken for one language; the fewest letters to tell are those of a short sentence."""
 
 
 def detect(text: str) -> str | None:
     """The code of the language most of the text is in, such as `ja`; None when it cannot be told."""
-    text = NO_LANGUAGE.sub(" ", text[:READ])
-    counts = {script: len(letters.findall(text)) for script, letters in LETTERS.items()}
+    text = re.sub(NO_LANGUAGE, " ", text[:READ])
+    counts = {script: len(re.findall(f"[{letters}]", text)) for script, letters in SCRIPTS.items()}
     weights = {script: count * WEIGHTS.get(script, 1) for script, count in counts.items()}
     east = weights.pop("han") + weights.pop("kana")
     weights["han and kana"] = east
@@ -126,13 +124,18 @@ def chinese_or_japanese(text: str, han: int, kana: int) -> str | None:
     return "zh" if han >= 8 else None
 
 
+@cache
+def small_words(language: str) -> frozenset[str]:
+    return frozenset((LATIN_WORDS | CYRILLIC_WORDS).get(language, "").split())
+
+
 def by_words(text: str, words: Mapping[str, str], letters: Mapping[str, str]) -> str | None:
     """The language that has clearly more of its small words and own letters in the text than any other."""
     spoken = re.findall(r"[^\W\d_]+", text.lower())
     scores = Counter(dict.fromkeys({*words, *letters}, 0))
     for word, count in Counter(spoken).items():
         for language in scores:
-            scores[language] += count * (word in STOP_WORDS.get(language, ()))
+            scores[language] += count * (word in small_words(language))
             scores[language] += count * (not set(letters.get(language, "")).isdisjoint(word))
     (best, score), (_next, second) = scores.most_common(2)
     if score < 2 or score < 0.1 * len(spoken) or score < 1.25 * second:

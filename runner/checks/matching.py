@@ -35,8 +35,8 @@ SEARCHED = 1_000_000
 SECONDS = 1.0
 """The most time one check may search."""
 
-VARIABLE = re.compile(r"\$\{[^{}]*\}")
-COUNT = re.compile(r"\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\}")
+VARIABLE = r"\$\{[^{}]*\}"
+COUNT = r"\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\}"
 
 
 class Match(Protocol):
@@ -111,7 +111,7 @@ def nested_repeats(pattern: str, verbose: bool) -> int:
     at = 0
     while at < len(pattern):
         char = pattern[at]
-        count = COUNT.match(pattern, at) if char == "{" else None
+        count = re.compile(COUNT).match(pattern, at) if char == "{" else None
         if count and any(count.groups()):
             last *= max(1, *(int(number) for number in count.groups() if number))
             highest = max(highest, last)
@@ -158,7 +158,7 @@ def after_class(pattern: str, at: int) -> int:
 
 def placeless(pattern: str) -> str:
     """The pattern with a letter for each character of a `${name}`, so that it can be read before values are known."""
-    return VARIABLE.sub(lambda match: "x" * len(match[0]), pattern)
+    return re.sub(VARIABLE, lambda match: "x" * len(match[0]), pattern)
 
 
 def trouble_with(pattern: str) -> Iterator[tuple[str, str, str | None]]:

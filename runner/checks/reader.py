@@ -16,15 +16,16 @@ __all__ = ["answer", "fold", "nearest", "quote", "seen", "shorten", "view", "vie
 WIDTH = 200
 """How much of an answer is shown beneath a verdict, in characters."""
 
-# Every repetition below stops at the character that starts the next attempt, so each pattern takes linear time.
-IMAGE = re.compile(r"!\[([^\[\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
-LINK = re.compile(r"\[([^\[\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
+# Every repetition below stops at the character that starts the next attempt, so each pattern takes linear time. They are
+# compiled when first used: reading a flow needs the checks, but judges nothing.
+IMAGE = r"!\[([^\[\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)"
+LINK = r"\[([^\[\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)"
 MARKS = (
-    re.compile(r"(?m)^[ \t]*(?:#{1,6}|>)[ \t]+()"),
-    re.compile(r"`{1,3}([^`\n]+)`{1,3}"),
-    re.compile(r"\*{1,3}(?=[^\s*])([^*\n]+)(?<=[^\s*])\*{1,3}"),
-    re.compile(r"(?<!\w)_{1,3}(?=[^\s_])([^_\n]+)(?<=[^\s_])_{1,3}(?!\w)"),
-    re.compile(r"~~(?=[^\s~])([^~\n]+)(?<=[^\s~])~~"),
+    r"(?m)^[ \t]*(?:#{1,6}|>)[ \t]+()",
+    r"`{1,3}([^`\n]+)`{1,3}",
+    r"\*{1,3}(?=[^\s*])([^*\n]+)(?<=[^\s*])\*{1,3}",
+    r"(?<!\w)_{1,3}(?=[^\s_])([^_\n]+)(?<=[^\s_])_{1,3}(?!\w)",
+    r"~~(?=[^\s~])([^~\n]+)(?<=[^\s~])~~",
 )
 UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 
@@ -43,7 +44,7 @@ def widths() -> dict[int, str]:
 def view(text: str) -> str:
     """The answer without link targets and characters of no width, its white space as single spaces."""
     for pattern in (IMAGE, LINK):
-        text = pattern.sub(r"\1", text)
+        text = re.sub(pattern, r"\1", text)
     return seen(text)
 
 
@@ -56,7 +57,7 @@ def views(text: str) -> tuple[str, ...]:
     """The answer as a reader may quote it: with its emphasis marks, and without them."""
     marked = view(text)
     for pattern in MARKS:
-        text = pattern.sub(r"\1", text)
+        text = re.sub(pattern, r"\1", text)
     bare = view(text)
     return (marked,) if marked == bare else (marked, bare)
 

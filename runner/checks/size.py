@@ -13,10 +13,12 @@ from runner.words import _
 
 __all__ = ["Characters", "Words"]
 
-WORD = re.compile(r"[^\W_](?:\S*[^\W_])?")
+WORD = r"[^\W_](?:\S*[^\W_])?"
 # Han, kana, Thai, Lao, Myanmar, Khmer: written without spaces between words.
-UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff"
-                      "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]")  # fmt: skip
+UNSPACED = (
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+)
 SOME = 0.1
 """The share of such characters up to which words can still be counted: a name in a sentence of another language."""
 
@@ -51,11 +53,11 @@ class Words:
 
     def evaluate(self, turn: Turn) -> Verdict:
         text = views(turn.text)[-1]
-        unspaced = len(UNSPACED.findall(text))
+        unspaced = len(re.findall(UNSPACED, text))
         if unspaced > SOME * sum(map(str.isalpha, text)):
             message = _("words cannot be counted in this reply, which is written without spaces; use `characters`")
             return Verdict(Outcome.ERROR, message, self.value.written, answer(text))
-        number = sum(1 for _word in WORD.finditer(text))
+        number = sum(1 for _word in re.finditer(WORD, text))
         return judge(number, self.value, _("the reply has too few words"), _("the reply has too many words"), _("words"), text)
 
     def problems(self) -> Iterator[tuple[str, str, str | None]]:
