@@ -205,8 +205,9 @@ def test_failing_disk_leaves_the_old_report(name: str, tmp_path: Path, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(OSError, match="No space left on device") as raised:
         write(name, path, kept("picture"))
+    assert str(path) == raised.value.filename
     assert "the report of yesterday" == path.read_text()
     assert [path] == list(tmp_path.iterdir())
 

@@ -67,6 +67,11 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+def about(path: Path, error: OSError) -> OSError:
+    """The same trouble, naming the file that was wanted: a full disk names none, a replaced file a temporary one."""
+    return OSError(error.errno, error.strerror, str(path))
+
+
 class WholeFile:
     """A file that is replaced by what is written, all of it or nothing."""
 
@@ -74,7 +79,10 @@ class WholeFile:
         self.path = path
 
     def write(self, text: str) -> None:
-        replace_file(self.path, encoded(text))
+        try:
+            replace_file(self.path, encoded(text))
+        except OSError as error:
+            raise about(self.path, error) from error
 
     def flush(self) -> None:
         pass
@@ -87,6 +95,7 @@ class Log:
     """A file that grows by whole lines as they are written, begun anew by each run; a pipe or a device just the same."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
         self.length = 0
 
@@ -96,10 +105,10 @@ class Log:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
-        except OSError:
+        except OSError as error:
             if stat.S_ISREG(os.fstat(self.descriptor).st_mode):
                 os.ftruncate(self.descriptor, self.length)
-            raise
+            raise about(self.path, error) from error
         self.length += len(data)
 
     def flush(self) -> None:

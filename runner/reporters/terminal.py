@@ -71,7 +71,7 @@ def columns(stream: TextIO) -> int:
     import os
 
     try:
-        return max(40, min(os.get_terminal_size(stream.fileno()).columns, 120))
+        return max(40, min(os.get_terminal_size(stream.fileno()).columns or 80, 120))
     except OSError:
         return 100
 
@@ -290,7 +290,9 @@ class Conversation:
         rows = [self.paint.paint(row, "bold") for row in said]
         if started.name:
             rows.insert(0, self.paint.paint(one_line(started.name), "dim"))
-        return [f"{first} {rows[0]}" if rows else first, *(f"    {self.paint.prompt} {row}" for row in rows[1:])]
+        if not rows:
+            rows = [self.paint.paint(_("(what the thread already says)"), "dim")]
+        return [f"{first} {rows[0]}", *(f"    {self.paint.prompt} {row}" for row in rows[1:])]
 
     def cut(self, rows: Iterator[str]) -> list[str]:
         if self.verbose:
