@@ -1,0 +1,322 @@
+"""Many cases on one loop, against the embedded service itself; and what a signal leaves behind."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import suite
+from runner.embedded.service import Request, Service
+from runner.engine import LoopClock, play
+from runner.events import (
+    CaseEnded,
+    CaseStarted,
+    CheckEnded,
+    Envelope,
+    Event,
+    ImageSaved,
+    OperationEnded,
+    OperationStarted,
+    RunStatusChanged,
+    SuiteEnded,
+    SuiteStarted,
+)
+from runner.model import Assistant, Outcome, Step, Tool
+from runner.plan import Case
+from runner.targets import Connection, ConnectionProblem
+from runner.targets.embedded import Embedded
+from runner.transport.embedded import EmbeddedTransport
+from runner.transport.network import open_client
+from tests.engine_fixtures import DELETED, expect, flow, message, on_virtual_time, page, run
+
+CONNECTION = Connection("embedded", Embedded.default_base_url, "for tests")
+PAINTER = Assistant(model="qwen-max", tools=(Tool("text_to_image"),))
+
+
+class LoopTime:
+    """The service's clock on the loop of the test."""
+
+    def now(self) -> float:
+        return 1_795_439_621 + asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class KeptOpen(EmbeddedTransport):
+    """The service outlives the target, so that it can be asked what it still holds."""
+
+    async def aclose(self) -> None:
+        pass
+
+
+def held(service: Service) -> list[object]:
+    async def ask() -> list[object]:
+        answered = await service.respond(Request("GET", "/api/v1/assistants"))
+        assert isinstance(answered.body, bytes)
+        data: list[object] = json.loads(answered.body)["data"]
+        return data
+
+    return asyncio.run(ask())
+
+
+def embedded(service: Service) -> Embedded:
+    return Embedded(open_client(KeptOpen(service)), CONNECTION)
+
+
+# ── the embedded service ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_conversation_with_the_embedded_service(streaming: bool) -> None:
+    service = Service(clock=LoopTime(), latency=1.3)
+    events: list[Event] = []
+    picture = Step(
+        user="Draw a picture of a ragdoll cat.",
+        expect=(expect("calls", "text_to_image"), expect("image"), expect("contains", "cat")),
+    )
+    sampled = Step(user="And its name?", sample="It is called ${name}.", expect=(expect("contains", "${name}"),))
+    case = Case(flow(picture, sampled, assistant=PAINTER), "", {"name": "Tama"})
+
+    async def go() -> Outcome:
+        return await play(case, embedded(service), events.append, save_image=lambda *_given: "1.png", streaming=streaming)
+
+    assert Outcome.PASSED == on_virtual_time(go())
+    assert ["passed"] * 4 == [str(ended.outcome) for ended in events if isinstance(ended, CheckEnded)]
+    assert ["1.png"] == [saved.path for saved in events if isinstance(saved, ImageSaved)]
+    waits = [ended.seconds for ended in events if isinstance(ended, OperationEnded) and ended.operation == "wait"]
+    assert all(seconds <= 1.31 if streaming else seconds <= 1.42 for seconds in waits)
+    assert [] == held(service)
+
+
+# ── the suite ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_envelopes_are_numbered_by_case_and_dated() -> None:
+    told: list[Envelope] = []
+    cases = [Case(flow(Step(user="Hello.")), "", {}), Case(flow(Step(user="Bye.")), "two", {})]
+    suite.run(cases, CONNECTION, told.append, environment={}, wall=lambda: 7.0)
+    assert [SuiteStarted, SuiteEnded] == [type(each.event) for each in told if each.case == 0]
+    started = told[0].event
+    assert isinstance(started, SuiteStarted)
+    assert ("embedded", "for tests", 2, True) == (started.target, started.reason, started.cases, started.simulated)
+    assert 0 == last(told).signal
+    for number in (0, 1, 2):
+        mine = [each for each in told if each.case == number]
+        assert list(range(1, len(mine) + 1)) == [each.sequence for each in mine]
+    assert {7.0} == {each.time for each in told}
+    assert ["", "two"] == [each.event.label for each in told if isinstance(each.event, CaseStarted)]
+    assert [Outcome.PASSED] * 2 == [each.event.outcome for each in told if isinstance(each.event, CaseEnded)]
+
+
+def test_pictures_are_saved_under_the_name_of_the_case() -> None:
+    told: list[Envelope] = []
+    saved: list[tuple[str, int, int]] = []
+
+    def save(name: str, step: int, index: int, _data: bytes) -> str:
+        saved.append((name, step, index))
+        return "x.png"
+
+    case = Case(flow(Step(user="Draw a cat."), assistant=PAINTER), "row 1", {})
+    suite.run([case], CONNECTION, told.append, environment={}, save_picture=save)
+    assert [("paint row 1", 1, 1)] == saved
+
+
+def test_nothing_is_told_when_the_connection_must_not_be_made() -> None:
+    told: list[Envelope] = []
+    with pytest.raises(ConnectionProblem):
+        suite.run([], Connection("dashscope", "https://dashscope.aliyuncs.com/api/v1", ""), told.append, environment={})
+    assert [] == told
+
+
+def test_a_trace_receives_every_call() -> None:
+    lines: list[str] = []
+    case = Case(flow(Step(user="Hello.")), "", {})
+    suite.run([case], CONNECTION, lambda _envelope: None, environment={}, trace=lines.append)
+    assert [
+        "POST …/assistants",
+        "POST …/threads",
+        "POST …/threads/ID/messages",
+        "POST …/threads/ID/runs",
+        "GET …/threads/ID/runs/ID",
+        "GET …/threads/ID/messages?order=desc",
+        "GET …/threads/ID/runs/ID/steps?order=desc",
+        "DELETE …/threads/ID",
+        "DELETE …/assistants/ID",
+    ] == [plain(line) for line in lines if not line.startswith("  ")]
+
+
+def plain(line: str) -> str:
+    import re
+
+    call = line.partition(": ")[0].replace("http://embedded.invalid/api/v1", "…")
+    return re.sub(r"/\w+_[0-9a-f-]{36}", "/ID", call)
+
+
+def last(told: list[Envelope]) -> SuiteEnded:
+    assert isinstance(told[-1].event, SuiteEnded)
+    return told[-1].event
+
+
+def played(service: Service, hear: Callable[[Envelope], None], cases: int = 2) -> list[Envelope]:
+    told: list[Envelope] = []
+
+    def emit(envelope: Envelope) -> None:
+        told.append(envelope)
+        hear(envelope)
+
+    every = [Case(flow(Step(user="Hello.")), "", {}) for _each in range(cases)]
+    playing = suite.Suite(every, embedded(service), CONNECTION, emit, None, LoopClock(), lambda: 0.0)
+    asyncio.run(playing.play())
+    return told
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_case_deletes_what_was_made_and_starts_no_other(number: signal.Signals) -> None:
+    service = Service(latency=600)
+    before = signal.getsignal(number)
+
+    def hear(envelope: Envelope) -> None:
+        if isinstance(envelope.event, OperationStarted) and envelope.event.operation == "wait":
+            os.kill(os.getpid(), number)
+
+    told = played(service, hear)
+    assert number == last(told).signal
+    assert [("error", "interrupted", ())] == [
+        (each.event.outcome, each.event.reason, each.event.left) for each in told if isinstance(each.event, CaseEnded)
+    ]
+    assert {0, 1} == {each.case for each in told}
+    assert ["cancel_run", "delete_thread", "delete_assistant"] == [
+        each.event.operation for each in told if isinstance(each.event, OperationEnded)
+    ][-3:]
+    assert [] == held(service)
+    assert before == signal.getsignal(number)
+
+
+def test_a_second_signal_leaves_at_once_and_names_what_is_left() -> None:
+    service = Service(latency=600)
+
+    def hear(envelope: Envelope) -> None:
+        if isinstance(envelope.event, OperationStarted) and envelope.event.operation in ("wait", "cancel_run"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    told = played(service, hear)
+    (ended,) = [each.event for each in told if isinstance(each.event, CaseEnded)]
+    assert 2 == len(ended.left)
+    assert 2 == last(told).signal
+
+
+def test_a_bug_surfaces_after_the_suite_has_ended() -> None:
+    service = Service()
+    told: list[Envelope] = []
+
+    def hear(envelope: Envelope) -> None:
+        told.append(envelope)
+        if isinstance(envelope.event, RunStatusChanged):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        played(service, hear)
+    assert last(told).seconds > 0
+    assert ["a bug in runflow"] == [each.event.reason for each in told if isinstance(each.event, CaseEnded)]
+    assert [] == held(service)
+
+
+# ── the command itself ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Slow(BaseHTTPRequestHandler):
+    """A service on a port of this machine whose run goes on until it is cancelled."""
+
+    protocol_version = "HTTP/1.1"
+    asked: list[str]
+    running: threading.Event
+    status: str
+
+    def do_any(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.removeprefix("/api/v1").partition("?")[0]
+        kind = type(self)
+        kind.asked.append(f"{self.command} {path}")
+        if path.endswith("/cancel"):
+            kind.status = "cancelled"
+        answers: dict[str, Any] = {
+            "POST /assistants": {"id": "a1", "object": "assistant", "model": "qwen-max"},
+            "POST /threads": {"id": "t1", "object": "thread"},
+            "POST /threads/t1/messages": message("Hello.", "", "user", "m1"),
+            "GET /threads/t1/messages": page(),
+        }
+        known = answers.get(f"{self.command} {path}", DELETED if self.command == "DELETE" else run(kind.status))
+        data = json.dumps(known).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        if self.command == "GET":
+            kind.running.set()
+
+    do_GET = do_POST = do_DELETE = do_any
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def slow() -> Iterator[tuple[type[Slow], str]]:
+    kind = type("Slowly", (Slow,), {"asked": [], "running": threading.Event(), "status": "in_progress"})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield kind, f"http://127.0.0.1:{server.server_port}/api/v1"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_ends_the_command_with_nothing_left(
+    tmp_path: Path, slow: tuple[type[Slow], str], number: signal.Signals, code: int
+) -> None:
+    kind, base_url = slow
+    (tmp_path / "hello.yaml").write_text("assistant: {model: qwen-max}\nsteps:\n  - user: Hello.\n    expect: hi\n")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "runner",
+            "hello.yaml",
+            "--target",
+            "dashscope",
+            "--base-url",
+            base_url,
+            "--json",
+            "report.json",
+        ],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DASHSCOPE_API_KEY": "sk-tested-key-1234"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert kind.running.wait(30)
+    process.send_signal(number)
+    output, _nothing = process.communicate(timeout=30)
+    assert code == process.returncode, output.decode()
+    assert ["POST /threads/t1/runs/r1/cancel", "DELETE /threads/t1", "DELETE /assistants/a1"] == [
+        asked for asked in kind.asked if not asked.startswith("GET")
+    ][-3:]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (number, code) == (report["signal"], report["exit_code"])
+    assert b"Traceback" not in output
+    assert b"sk-tested-key" not in output
