@@ -93,7 +93,7 @@ def test_brackets_in_texts_are_not_depth() -> None:
             (
                 "failed",
                 "at `$.order.id`, `characters`: the reply has too many characters",
-                "under 3 characters",
+                "under 3",
                 '4 characters: "1234"',
             ),
         ),

@@ -75,13 +75,13 @@ def test_limits_that_say_nothing_are_a_problem(name: str, limits: Limits, found:
 @pytest.mark.parametrize(
     ("limits", "answer", "expected"),
     [
-        ("under 3", "A cat.", ("passed", "", "under 3 words", '2 words: "A cat."')),
-        ("under 2", "A cat.", ("failed", "the reply has too many words", "under 2 words", '2 words: "A cat."')),
-        ("over 2", "A cat.", ("failed", "the reply has too few words", "over 2 words", '2 words: "A cat."')),
-        (3, "It's well-known — really!", ("passed", "", "3 words", '3 words: "It\'s well-known — really!"')),
-        (1, "[a](https://b.example/c%20d)", ("passed", "", "1 words", '1 words: "a"')),
-        (0, "", ("passed", "", "0 words", "0 words: (the reply is empty)")),
-        (4, "고양이 그림을 그렸습니다 여기", ("passed", "", "4 words", '4 words: "고양이 그림을 그렸습니다 여기"')),
+        ("under 3", "A cat.", ("passed", "", "under 3", '2 words: "A cat."')),
+        ("under 2", "A cat.", ("failed", "the reply has too many words", "under 2", '2 words: "A cat."')),
+        ("over 2", "A cat.", ("failed", "the reply has too few words", "over 2", '2 words: "A cat."')),
+        (3, "It's well-known — really!", ("passed", "", "3", '3 words: "It\'s well-known — really!"')),
+        (1, "[a](https://b.example/c%20d)", ("passed", "", "1", '1 word: "a"')),
+        (0, "", ("passed", "", "0", "0 words: (the reply is empty)")),
+        (4, "고양이 그림을 그렸습니다 여기", ("passed", "", "4", '4 words: "고양이 그림을 그렸습니다 여기"')),
     ],
 )
 def test_words(limits: str | int, answer: str, expected: tuple[str, ...]) -> None:
@@ -122,16 +122,16 @@ def test_characters_are_what_a_reader_counts(text: str, number: int) -> None:
 @pytest.mark.parametrize(
     ("limits", "answer", "expected"),
     [
-        ("at most 5", "猫の絵です", ("passed", "", "at most 5 characters", '5 characters: "猫の絵です"')),
+        ("at most 5", "猫の絵です", ("passed", "", "at most 5", '5 characters: "猫の絵です"')),
         (
             "under 5",
             "猫の絵です",
-            ("failed", "the reply has too many characters", "under 5 characters", '5 characters: "猫の絵です"'),
+            ("failed", "the reply has too many characters", "under 5", '5 characters: "猫の絵です"'),
         ),
         (
             "over 5",
             "**cat**\n\ns",
-            ("failed", "the reply has too few characters", "over 5 characters", '5 characters: "cat s"'),
+            ("failed", "the reply has too few characters", "over 5", '5 characters: "cat s"'),
         ),
     ],
 )

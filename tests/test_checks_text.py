@@ -120,6 +120,12 @@ def test_the_end_of_a_long_reply_is_shown() -> None:
     assert '"…' + "ab" * 99 + 'a!"' == verdict("ends_with", "?", "ab" * 500 + "a!")[3].replace("…b", "…")
 
 
+def test_two_long_texts_are_shown_where_they_begin_to_differ() -> None:
+    same = "Once upon a time. " * 100
+    _outcome, _message, expected, actual = verdict("equals", same + "A cat." + same, same + "A dog." + same)
+    assert ("A cat." in expected, "A dog." in actual) == (True, True)
+
+
 def test_the_passage_that_passed_is_shown() -> None:
     answer = "Once upon a time. " * 100 + "We refund you. " + "The end. " * 100
     assert "We refund you." in verdict("contains", "refund", answer)[3]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from runner.checks.limits import CountLimit, Limits, trouble_with
-from runner.checks.reader import answer, seen, views
+from runner.checks.reader import answer, views
 from runner.model import Outcome, Turn, Verdict
 from runner.registry import check
-from runner.words import _
+from runner.words import _, ngettext
 
 __all__ = ["Characters", "Words"]
 
@@ -23,13 +23,11 @@ SOME = 0.1
 """The share of such characters up to which words can still be counted: a name in a sentence of another language."""
 
 
-def judge(number: int, limits: Limits, too_few: str, too_many: str, unit: str, text: str) -> Verdict:
-    actual = _("{number} {unit}: {answer}").format(number=number, unit=unit, answer=answer(seen(text)))
-    expected = _("{limits} {unit}").format(limits=limits.written, unit=unit)
+def judge(number: int, limits: Limits, few: str, many: str, actual: str) -> Verdict:
     if limits.hold(number):
-        return Verdict(Outcome.PASSED, expected=expected, actual=actual)
+        return Verdict(Outcome.PASSED, expected=limits.written, actual=actual)
     low = number < limits.low or (number == limits.low and limits.without_low)
-    return Verdict(Outcome.FAILED, too_few if low else too_many, expected, actual)
+    return Verdict(Outcome.FAILED, few if low else many, limits.written, actual)
 
 
 @check("words")
@@ -58,7 +56,9 @@ class Words:
             message = _("words cannot be counted in this reply, which is written without spaces; use `characters`")
             return Verdict(Outcome.ERROR, message, self.value.written, answer(text))
         number = sum(1 for _word in re.finditer(WORD, text))
-        return judge(number, self.value, _("the reply has too few words"), _("the reply has too many words"), _("words"), text)
+        actual = ngettext("{number} word: {answer}", "{number} words: {answer}", number)
+        few, many = _("the reply has too few words"), _("the reply has too many words")
+        return judge(number, self.value, few, many, actual.format(number=number, answer=answer(text)))
 
     def problems(self) -> Iterator[tuple[str, str, str | None]]:
         yield from trouble_with(self.value)
@@ -84,8 +84,10 @@ class Characters:
 
     def evaluate(self, turn: Turn) -> Verdict:
         text = views(turn.text)[-1]
+        number = characters(text)
+        actual = ngettext("{number} character: {answer}", "{number} characters: {answer}", number)
         few, many = _("the reply has too few characters"), _("the reply has too many characters")
-        return judge(characters(text), self.value, few, many, _("characters"), text)
+        return judge(number, self.value, few, many, actual.format(number=number, answer=answer(text)))
 
     def problems(self) -> Iterator[tuple[str, str, str | None]]:
         yield from trouble_with(self.value)

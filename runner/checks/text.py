@@ -161,9 +161,11 @@ class Equals:
     def evaluate(self, turn: Turn) -> Verdict:
         text, exact = parts(self.value)
         shown = views(turn.text)
-        passed = any(fold(each, exact) == fold(text, exact) for each in shown)
-        message = "" if passed else _("the reply is another text")
-        return Verdict(Outcome.PASSED if passed else Outcome.FAILED, message, quote(text), answer(shown[-1]))
+        if any(fold(each, exact) == fold(text, exact) for each in shown):
+            return Verdict(Outcome.PASSED, expected=quote(text), actual=answer(shown[-1]))
+        pairs = enumerate(zip(fold(text, exact), fold(shown[-1], exact), strict=False))
+        at = next((at for at, (one, other) in pairs if one != other), 0)
+        return Verdict(Outcome.FAILED, _("the reply is another text"), quote(text, at, at), answer(shown[-1], at, at))
 
 
 @check("one_of")
