@@ -1,5 +1,6 @@
 """Find in what a run left the answer itself: its messages, its pictures, the values to keep, the conversation as a whole."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
@@ -102,24 +103,17 @@ def by_pattern(pattern: str, text: str) -> str:
 
 
 def by_path(path: str, text: str) -> str:
-    import json
-
-    from jsonpath import JSONPathError, findall
+    from runner.checks.allowance import TookTooLong
+    from runner.checks.json_answer import BadPath, NotJson, TooLarge, read, values_at
 
     try:
-        found = findall(path, json_of(text))  # type: ignore[arg-type]
-    except JSONPathError as error:
-        raise ValueError(_("this path cannot be read: {reason}").format(reason=error)) from error
+        found = values_at(path, read(text))
+    except NotJson as error:
+        raise ValueError(_("the reply is not JSON: {reason}").format(reason=error)) from error
+    except (BadPath, TooLarge) as error:
+        raise ValueError(str(error)) from error
+    except TookTooLong as error:
+        raise ValueError(_("the path took too long")) from error
     if not found:
         raise ValueError(_("the reply has nothing at {path}").format(path=path))
     return found[0] if isinstance(found[0], str) else json.dumps(found[0], ensure_ascii=False)
-
-
-def json_of(text: str) -> object:
-    import json
-
-    fenced = re.search(r"```(?:json)?[ \t]*\n(.*?)```", text, re.DOTALL)
-    try:
-        return json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(_("the reply is not JSON")) from error

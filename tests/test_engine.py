@@ -659,7 +659,13 @@ def test_a_value_from_json_is_saved() -> None:
     [
         (SavedValue(matches=r"#(\d+)"), "no order", r"nothing to save as `order`: the reply does not match #(\d+)"),
         (SavedValue(matches="a()"), "a", "nothing to save as `order`: what was found is empty"),
-        (SavedValue(json="$.id"), "no order", "nothing to save as `order`: the reply is not JSON"),
+        (SavedValue(json="$.id"), "no order", "nothing to save as `order`: the reply is not JSON: expecting value, line 1"),
+        (SavedValue(json="id"), "{}", "nothing to save as `order`: a path begins with `$`"),
+        (
+            SavedValue(matches="(a|a)+$"),
+            "a" * 40 + "b",
+            "nothing to save as `order`: the regular expression took too long",
+        ),
         (SavedValue(json="$.id"), "{}", "nothing to save as `order`: the reply has nothing at $.id"),
     ],
 )
