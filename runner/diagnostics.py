@@ -87,7 +87,8 @@ def render(d: Diagnostic, lines: Sequence[str], *, colour: bool = False) -> str:
     style = d.severity.value
     kind = _("warning: ") if d.severity is Severity.WARNING else ""
     place = shown(d.path) + (f":{d.span.line}:{d.span.column}:" if d.span else ":")
-    rows = [f"{paint('bold', place)} {paint(style, kind)}{paint('bold', shown(d.message))} {paint('faint', f'[{shown(d.code)}]')}"]
+    code = paint("faint", f"[{shown(d.code)}]")
+    rows = [f"{paint('bold', place)} {paint(style, kind)}{paint('bold', shown(d.message))} {code}"]
 
     span = d.span if d.span and d.span.line <= len(lines) else None
     related = [other for other in d.related if other.span.line <= len(lines)]

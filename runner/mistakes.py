@@ -32,7 +32,7 @@ SHAPE: Final = re.compile(
 )
 NAME: Final = r"[^\W\d]\w*"
 TEMPLATE: Final = re.compile(rf"{{{{\s*({NAME})\s*}}}}")
-KEY: Final = r"[A-Za-z_][\w-]*"
+KEY: Final = r"[^\W\d][\w-]*"
 HEX: Final = "[0-9a-fA-F]"
 BAD_ESCAPE: Final = re.compile(rf"\\(?:x(?!{HEX}{{2}})|u(?!{HEX}{{4}})|U(?!{HEX}{{8}})|[^0abt\tnvfre \"/\\N_LPxuU])")
 
@@ -147,6 +147,15 @@ def shape(line: str) -> re.Match[str]:
     found = SHAPE.match(line)
     assert found is not None  # every part of it may be empty
     return found
+
+
+def markdown_fence(failure: Failure, index: int) -> Iterator[Fix]:
+    """What an answer of a chat program is wrapped in."""
+    fences = {place: "" for place, line in enumerate(failure.lines) if re.match(r"```", line)}
+    if index in fences:
+        end = len(failure.lines[index].rstrip())
+        hint = _("delete this line, and the one with ``` at the end")
+        yield Fix("syntax", _("this line is Markdown, not YAML"), (index, 0, end), fences, hint=hint)
 
 
 def tab_in_front(failure: Failure, index: int) -> Iterator[Fix]:
@@ -269,7 +278,18 @@ def first_sign(failure: Failure, index: int) -> Iterator[Fix]:
     if not value or value[0] not in "@`%*&!|>,]}?-":
         return
     begin = found.start("value")
+    if value.startswith("- ") and found["key"] in LISTS:
+        yield on_its_own_line(found, index, _("a list begins below its name, on a line of its own"))
     yield Fix("needs-quotes", beginning(value[0]), (index, begin, begin + 1), {index: line[:begin] + quoted(value)})
+
+
+def on_its_own_line(found: re.Match[str], index: int, message: str) -> Fix:
+    """Move what stands beside a key to the line below."""
+    begin = found.start("value")
+    below = " " * (found.start("key") + 2) + found["value"]
+    hint = "\n".join((_("write:"), f"{found['key']}:", f"  {found['value']}"))
+    at = (index, begin, begin + len(found["value"]))
+    return Fix("bad-indentation", message, at, {index: f"{found.string[:begin].rstrip()}\n{below}"}, hint=hint)
 
 
 def beginning(sign: str) -> str:
@@ -297,6 +317,9 @@ def colon_inside(failure: Failure, index: int) -> Iterator[Fix]:
     if not found["key"] or colon is None or found["value"][0] in "[{\"'|>":
         return
     begin = found.start("value")
+    if found["key"] in STRUCTURED | LISTS and re.match(r"[a-z_]+: ", found["value"]):
+        message = _("this key belongs below `{key}:`, on a line of its own").format(key=found["key"])
+        yield on_its_own_line(found, index, message)
     sign = "`:`" if colon.end() == len(found["value"]) else "`: `"
     message = _("a text with {sign} in it needs quotes").format(sign=sign)
     at = (index, begin + colon.start(), begin + colon.end())
@@ -450,7 +473,7 @@ def cut_inside(failure: Failure, index: int) -> Iterator[Fix]:
 
 def missing_colon(failure: Failure, index: int) -> Iterator[Fix]:
     line = failure.lines[index]
-    if re.fullmatch(rf" *(?:- +)*{KEY}\s*", line):
+    if re.fullmatch(r" *(?:- +)*[A-Za-z_]+\s*", line):
         begin = len(line) - len(line.lstrip(" -"))
         end = len(line.rstrip())
         message = _("a `:` is missing after `{key}`").format(key=line[begin:end])
@@ -541,10 +564,10 @@ def loose_text(failure: Failure, index: int) -> Iterator[Fix]:
     if not line.strip() or line.lstrip().startswith((": ", "- ")):
         return
     own = len(line) - len(line.lstrip())
-    above = index - 1
-    while above >= 0 and not (shape(failure.lines[above])["key"] and shape(failure.lines[above])["value"]):
-        above -= 1
-    if above < 0 or index - above > LOOK_BACK:
+    above = next(
+        (place for place in range(index - 1, max(index - LOOK_BACK, -1), -1) if shape(failure.lines[place])["key"]), None
+    )
+    if above is None:
         return
     head = shape(failure.lines[above])
     deep = head.start("key") + 2
@@ -555,10 +578,10 @@ def loose_text(failure: Failure, index: int) -> Iterator[Fix]:
     }
     at = (index, own, len(line.rstrip()))
     message = _("this line belongs to no key")
-    if re.fullmatch(r"[|>][-+0-9]*", head["value"]):
-        hint = _("indent it by {level}, to make it part of the text of line {line}").format(level=spaces(deep), line=above + 1)
+    if re.fullmatch(r"(?:[|>][-+0-9]*)?", head["value"]):
+        hint = _("indent it by {level}, to make it part of line {line}").format(level=spaces(deep), line=above + 1)
         yield Fix(
-            "bad-indentation", _("this line is not indented far enough to be part of the text above"), at, below, hint=hint
+            "bad-indentation", _("this line is not indented far enough to be part of what is above it"), at, below, hint=hint
         )
         return
     opened = failure.lines[above][: head.start("value")] + "|"
@@ -586,6 +609,10 @@ def unclosed_bracket(failure: Failure, index: int) -> Iterator[Fix]:
             while opened and CLOSERS[line[opened[-1]]] != sign:
                 unclosed.append(opened.pop())
                 changed += CLOSERS[line[unclosed[-1]]]
+            if not opened and shape(line)["value"][:1] in CLOSERS:
+                message = _("this `{sign}` closes nothing").format(sign=sign)
+                without = line[:column] + line[column + 1 :]
+                yield Fix("unclosed-bracket", message, (index, column, column + 1), {index: without})
             if opened:
                 opened.pop()
         changed += sign
@@ -598,6 +625,7 @@ def unclosed_bracket(failure: Failure, index: int) -> Iterator[Fix]:
 
 CLOSERS: Final = {"[": "]", "{": "}"}
 LINE_RULES: Final[tuple[Rule, ...]] = (
+    markdown_fence,
     tab_in_front,
     wide_punctuation,
     missing_space,
@@ -683,7 +711,7 @@ def reasons() -> dict[str, tuple[str, str]]:
 
 FREE: Final = frozenset({"metadata", "parameters", "returns", "arguments", "json", "variables"})
 """Keys below which any value may stand."""
-STRUCTURED: Final = frozenset({"", "assistant", "thread", "run", "save"})
+STRUCTURED: Final = frozenset({"", "assistant", "thread", "run", "save", "variables", "metadata"})
 """Keys, and the file itself, whose value is never a text."""
 LISTS: Final = frozenset({"steps", "expect", "tools", "messages", "not", "any", "all", "cases", "replies"})
 """Keys whose list never holds longer texts."""
@@ -723,7 +751,7 @@ def find_traps(root: Node, text: str, lines: Sequence[str], path: str) -> Iterat
         if isinstance(value, dict):
             traps = mapping
             for key, child in reversed(value.items()):
-                waiting.append(Place(child, None if under is None or key in FREE else key, False, lines))
+                waiting.append(Place(child, None if under is None or under in FREE else key, False, lines))
         elif isinstance(value, list):
             traps = sequence
             waiting += [Place(child, under, True, lines) for child in reversed(value)]
@@ -798,7 +826,13 @@ def text_in_curly_quotes(place: Place) -> Iterator[Diagnostic]:
 
 def braces_in_text(place: Place) -> Iterator[Diagnostic]:
     node = place.node
-    if place.under is None or node.style in ("|", ">") or not isinstance(node.value, str) or "{{" not in node.value:
+    if (
+        place.under is None
+        or place.under in FREE
+        or node.style in ("|", ">")
+        or not isinstance(node.value, str)
+        or "{{" not in node.value
+    ):
         return
     line = place.line()
     if found := TEMPLATE.search(line, node.column - 1):

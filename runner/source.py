@@ -343,7 +343,7 @@ def parse(data: bytes, path: str) -> Document:
 # One look at the whole text tells whether any of the traps of `mistakes` can be in it.
 TRAPS: Final = re.compile(
     r"[ \t]#[^\s#]"
-    r"|[A-Za-z_]:[^\s/]"
+    r"|\w:[^\s/]"
     r"|[：\u3000\u00a0“”‘’„＂]"
     r"|\{\{"
     r"|[|>][0-9]"
