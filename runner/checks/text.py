@@ -163,9 +163,13 @@ class Equals:
         shown = views(turn.text)
         if any(fold(each, exact) == fold(text, exact) for each in shown):
             return Verdict(Outcome.PASSED, expected=quote(text), actual=answer(shown[-1]))
-        pairs = enumerate(zip(fold(text, exact), fold(shown[-1], exact), strict=False))
-        at = next((at for at, (one, other) in pairs if one != other), 0)
+        at = first_difference(fold(text, exact), fold(shown[-1], exact))
         return Verdict(Outcome.FAILED, _("the reply is another text"), quote(text, at, at), answer(shown[-1], at, at))
+
+
+def first_difference(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 @check("one_of")
