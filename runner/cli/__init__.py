@@ -54,8 +54,10 @@ def guarded(arguments: list[str]) -> int:
     try:
         code = Commands().main(arguments, prog_name="runflow", standalone_mode=False)
     except click.UsageError as error:
+        from runner.clean import visible
+
         command = error.ctx.command_path if error.ctx else "runflow"
-        print("runflow:", error.format_message(), file=sys.stderr)
+        print("runflow:", visible(error.format_message()), file=sys.stderr)
         print(words._("`{command} --help` tells more").format(command=command), file=sys.stderr)
         return error.exit_code
     except click.ClickException as error:

@@ -35,7 +35,9 @@ class Refused(click.ClickException):
     exit_code = Exit.INVALID
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"runflow: {self.message}", file=file or sys.stderr)
+        from runner.clean import visible
+
+        click.echo(f"runflow: {visible(self.message)}", file=file or sys.stderr)
 
 
 class WrongPath(Refused):

@@ -76,6 +76,8 @@ def title(job: Job) -> str:
 
 def drawn(job: Job, rehearsed: "Rehearsal") -> str:
     """The calls of one conversation, numbered, with bodies as YAML."""
+    from runner.clean import visible
+
     connection = job.connection
     lines = [
         title(job),
@@ -85,7 +87,7 @@ def drawn(job: Job, rehearsed: "Rehearsal") -> str:
         until = "  " + _("(until the run has ended)") if call.repeated else ""
         lines.append(f"{number:>3}  {call.method:<6} {call.path}{until}")
         lines += [f"            {line}" for line in body(call)]
-    return "\n".join(line.rstrip() for line in lines)
+    return visible("\n".join(line.rstrip() for line in lines))
 
 
 def body(call: "Call") -> Sequence[str]:
@@ -105,8 +107,9 @@ def body(call: "Call") -> Sequence[str]:
 
 
 def machine_form(rehearsed: Sequence[tuple[Job, "Rehearsal"]]) -> str:
-    import json
     from dataclasses import asdict
+
+    from runner.reporters.json import dumps
 
     cases = [
         {
@@ -120,4 +123,4 @@ def machine_form(rehearsed: Sequence[tuple[Job, "Rehearsal"]]) -> str:
         }
         for job, each in rehearsed
     ]
-    return json.dumps({"format": "runflow-plan/1", "cases": cases}, indent=2, ensure_ascii=False) + "\n"
+    return dumps({"format": "runflow-plan/1", "cases": cases}, indent=2) + "\n"

@@ -47,7 +47,9 @@ def command(ctx: click.Context, paths: tuple[str, ...], require_checks: bool, js
     reading.destination("--json", json_file)
     files = reading.collected(paths)
     machine = Machine()
-    results = machine.watch(reading.examined(files, require_checks=require_checks))
+    results = reading.examined(files, require_checks=require_checks)
+    if json_file:
+        results = machine.watch(results)
     if json_file == "-":
         tally = reading.Tally()
         for result in results:
@@ -75,11 +77,10 @@ class Machine:
             yield result
 
     def add(self, diagnostic: "Diagnostic") -> None:
-        import json
-
         from runner.diagnostics import to_json
+        from runner.reporters.json import dumps
 
-        text = json.dumps(to_json(diagnostic), ensure_ascii=False)
+        text = dumps(to_json(diagnostic))
         self.size += len(text.encode("utf-8", "backslashreplace")) + 6
         if self.left_out or self.size > LIMIT:
             self.left_out += 1
