@@ -18,19 +18,14 @@ from runner.transport.embedded import BASE_URL, EmbeddedTransport
 
 TOKEN = "a-token-for-tests-only"
 
-PROGRAM = """
+SLOWLY = """
 import sys
-from pathlib import Path
-from runner.embedded.server import ServeProblem, ServeSettings, serve
+from runner.embedded.server import ServeSettings, serve
 
-host, db, token, latency = sys.argv[1:]
-settings = ServeSettings(host=host, db=Path(db) if db else None, token=token or None, latency=float(latency))
-try:
-    serve(settings, lambda base_url, token: print(base_url, token, flush=True))
-except ServeProblem as problem:
-    sys.exit(str(problem))
-print("stopped")
+settings = ServeSettings(token=sys.argv[1], latency=float(sys.argv[2]))
+serve(settings, lambda base_url, token: print(f"\\n={base_url}\\n={token}", flush=True))
 """
+"""Serves with runs that take as long as told, which the command does not offer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +49,11 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, "NO_PROXY": "*", "PYTHONUTF8": "1", **more}
 
 
-def start(host: str = "127.0.0.1", db: str = "", token: str = TOKEN, latency: float = 0) -> subprocess.Popen[str]:
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """A Python process whose output is read."""
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, host, db, token, str(latency)],
-        env=clean_environment(),
+        [sys.executable, *arguments],
+        env=clean_environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -65,17 +61,17 @@ def start(host: str = "127.0.0.1", db: str = "", token: str = TOKEN, latency: fl
 
 
 @contextmanager
-def served(db: str = "", token: str = TOKEN, latency: float = 0) -> Iterator[Served]:
-    """A server that is ready; it is stopped by SIGTERM unless the test stopped it."""
-    with start(db=db, token=token, latency=latency) as process:
+def served(*options: str, token: str = TOKEN, latency: float | None = None) -> Iterator[Served]:
+    """`runflow serve` with these options, ready; it is stopped by SIGTERM unless the test stopped it."""
+    command = ("-m", "runner", "serve", *options) if latency is None else ("-c", SLOWLY, token, str(latency))
+    with start(*command, RUNFLOW_TOKEN=token) as process:
         assert process.stdout is not None
-        first = process.stdout.readline().split()
-        if len(first) != 2:
+        _, base_url, key = (process.stdout.readline().partition("=")[2].strip() for _ in range(3))
+        if not key:
             _, problem = process.communicate(timeout=10)
             raise AssertionError(problem)
         try:
-            base_url, token = first
-            yield Served(base_url, token, process)
+            yield Served(base_url, key, process)
         finally:
             process.terminate()
             process.communicate(timeout=10)

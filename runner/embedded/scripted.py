@@ -296,8 +296,8 @@ def next_subject(message: str, before: str) -> str:
 def subject_of(message: str) -> str:
     """The thing that a message wants drawn; the message itself if it cannot be told."""
     language = language_of(message)
-    patterns = {"ja": (OF_JA, VERB_JA), "zh": (VERB_ZH,), "en": (OF, VERB)}[language]
-    match = next(filter(None, (pattern.search(message) for pattern in patterns)), None)
+    own = {"ja": (OF_JA, VERB_JA), "zh": (VERB_ZH,), "en": ()}[language]
+    match = next(filter(None, (pattern.search(message) for pattern in (*own, OF, VERB))), None)
     subject = match[1] if match else topic(message)
     subject = OF_ZH.sub("", subject) if language == "zh" else subject
     return re.sub(r"[,\s]*\bplease$", "", subject, flags=re.IGNORECASE).strip(" ,、，\"'“”「」")

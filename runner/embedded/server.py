@@ -88,10 +88,9 @@ def serve(settings: ServeSettings, announce: Announce) -> None:
         port = listener.getsockname()[1]
         shown = f"[{settings.host}]" if ":" in settings.host else settings.host
         app = application(Service(store, latency=settings.latency), Guard(token, settings.host, port))
-        config = uvicorn.Config(
-            app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-            timeout_graceful_shutdown=1,
-        )  # fmt: skip
+        quiet = {"log_config": None, "log_level": "critical", "access_log": False, "server_header": False}
+        plain = {"loop": "asyncio", "http": "h11", "ws": "none", "lifespan": "off"}
+        config = uvicorn.Config(app, timeout_graceful_shutdown=1, **quiet, **plain)  # type: ignore[arg-type]
         server = uvicorn.Server(config)
 
         def stop(number: int, frame: object) -> None:

@@ -3,6 +3,7 @@
 
 import json
 import sys
+import time
 
 import dashscope
 from dashscope import Assistants, Messages, Runs, Steps, Threads
@@ -40,6 +41,14 @@ def names(events):
     """The names of a stream's events, and the object of its last one."""
     seen = list(events)
     return [name for name, _ in seen], seen[-1][1]
+
+
+def ended(run):
+    """The run once it has ended or waits for outputs; like Runs.wait, but without its seconds of sleep."""
+    while run.status in ("queued", "in_progress", "cancelling"):
+        time.sleep(0.05)
+        run = Runs.get(run.id, thread_id=run.thread_id)
+    return run
 
 
 # Assistants
@@ -83,7 +92,7 @@ note("Runs.retrieve", Runs.retrieve(run.id, thread_id=thread.id), "status")
 note("Runs.update", Runs.update(run.id, thread_id=thread.id, metadata={"r": "2"}), "metadata")
 outputs = [{"tool_call_id": calls[0].id, "output": "7"}]
 run = note("Runs.submit_tool_outputs", Runs.submit_tool_outputs(run.id, thread_id=thread.id, tool_outputs=outputs), "status")
-run = Runs.wait(run.id, thread_id=thread.id)
+run = ended(run)
 answers["after outputs"] = {"status": run.status, "answer": Messages.list(thread.id).data[0].content[0].text.value}
 steps = note("Steps.list", Steps.list(run.id, thread_id=thread.id), "has_more")
 answers["Steps.list"]["types"] = [step.type for step in steps.data]
@@ -108,18 +117,18 @@ answers["Runs.submit_tool_outputs streamed"] = {
 
 # a run that is cancelled, and a failing call in a stream
 Messages.create(thread.id, content="big_add once more: 1 and 1.")
-run = Runs.wait(Runs.create(thread.id, assistant_id=made.id).id, thread_id=thread.id)
-note("Runs.cancel", Runs.cancel(run.id, thread_id=thread.id), "status")
-answers["cancelled"] = Runs.wait(run.id, thread_id=thread.id).status
+run = ended(Runs.create(thread.id, assistant_id=made.id))
+run = note("Runs.cancel", Runs.cancel(run.id, thread_id=thread.id), "status")
+answers["cancelled"] = ended(run).status
 [(event, refusal)] = list(Runs.create(thread.id, assistant_id="asst_none", stream=True))
 answers["a refused stream"] = {"event": event, "code": refusal["code"], "status": refusal["status_code"]}
 
 # thread and run in one call
 both = {"messages": [{"role": "user", "content": "What is 6 times 7?"}]}
 run = note("Threads.create_and_run", Threads.create_and_run(assistant_id=made.id, thread=both), "status")
-answers["Threads.create_and_run"]["end"] = Runs.wait(run.id, thread_id=run.thread_id).status
+answers["Threads.create_and_run"]["end"] = ended(run).status
 run = note("Runs.create_thread_and_run", Runs.create_thread_and_run(assistant_id=made.id, thread=both), "status")
-run = Runs.wait(run.id, thread_id=run.thread_id)
+run = ended(run)
 answers["calculated"] = Messages.list(run.thread_id).data[0].content[0].text.value
 seen, last = names(Runs.create_thread_and_run(assistant_id=made.id, thread=both, stream=True))
 answers["Runs.create_thread_and_run streamed"] = {"first": seen[0], "status": last.status}
