@@ -42,5 +42,8 @@ def test_the_data_driven_example_plays_every_row(tmp_path: Path) -> None:
 
 
 def test_the_memory_example_relies_on_the_thread(tmp_path: Path) -> None:
-    plan = json.loads(run(tmp_path, "plan", str(WORKFLOWS / "memory.yaml"), "--json", "-").stdout)
-    assert 1 == sum(call["path"] == "/threads" for call in plan["cases"][0]["calls"])
+    text = (WORKFLOWS / "memory.yaml").read_text(encoding="utf-8")
+    first = text.index("  - user:")
+    second = text.index("  - user:", first + 1)
+    (tmp_path / "forgetful.yaml").write_text(text[:first] + text[second:], encoding="utf-8")
+    assert 1 == run(tmp_path, "forgetful.yaml").code
