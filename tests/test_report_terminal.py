@@ -7,8 +7,10 @@ from io import BytesIO, TextIOWrapper
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.clean import Redactor
+from runner.diagnostics import cells
 from runner.events import (
     AnswerReceived,
     CaseEnded,
@@ -21,7 +23,7 @@ from runner.events import (
     StepStarted,
     TextArrived,
 )
-from runner.reporters.terminal import Look, Terminal, duration, open_terminal
+from runner.reporters.terminal import Look, Terminal, duration, open_terminal, rows
 from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, enveloped, kept, streams, suite, told
 
 
@@ -180,6 +182,18 @@ def test_a_terminal_shows_what_is_under_way() -> None:
     text = stream.read()
     assert "\x1b[?25l" in text, "the cursor is hidden while the display moves"
     assert "\x1b[?25h" in text, "and shown again"
+
+
+@given(st.text(st.sampled_from("ab 猫ｶé—\u0301"), max_size=80), st.integers(4, 30))
+def test_rows_fit_their_room_and_lose_nothing(text: str, room: int) -> None:
+    found = list(rows(text, room))
+    assert all(cells(row) <= room for row in found)
+    assert text.replace(" ", "") == "".join(found).replace(" ", "")
+
+
+def test_rows_break_at_spaces_and_count_cells() -> None:
+    assert ["the quick", "brown fox"] == list(rows("the quick brown fox", 11))
+    assert ["猫の絵を", "描く"] == list(rows("猫の絵を描く", 9))
 
 
 @pytest.mark.parametrize(

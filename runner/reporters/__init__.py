@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
-from errno import EISDIR, ENOENT
+from errno import EACCES, EISDIR, ENOENT
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TextIO
 
@@ -16,7 +17,7 @@ from runner.files import replace as replace_file
 from runner.registry import reporters
 from runner.words import _
 
-__all__ = ["Guarded", "Log", "Reporter", "Sink", "Stream", "WholeFile", "open_reporter"]
+__all__ = ["Guarded", "Log", "Redact", "Redacting", "Reporter", "Sink", "Stream", "WholeFile", "open_reporter"]
 
 Redact = Callable[[str], str]
 
@@ -58,7 +59,7 @@ def open_sink(path: Path, *, lasting: bool) -> Sink:
     if lasting or (path.exists() and not path.is_file()):
         return Log(path)
     if not os.access(path.parent, os.W_OK):
-        raise PermissionError(13, _("the folder of this file cannot be written to"), str(path))
+        raise PermissionError(EACCES, _("the folder of this file cannot be written to"), str(path))
     return WholeFile(path)
 
 
@@ -204,9 +205,20 @@ class Guarded:
 def redacted(value: Any, redact: Redact) -> Any:
     """`value` with every text in it redacted, however deep in dataclasses and tuples."""
     if isinstance(value, str):
-        return redact(value)
+        return redact(value) if len(value) > OFTEN else redacted_word(value, redact)
     if isinstance(value, tuple):
         return tuple(redacted(item, redact) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{field.name: redacted(getattr(value, field.name), redact) for field in fields(value)})
+        before = {field.name: getattr(value, field.name) for field in fields(value)}
+        after = {name: redacted(item, redact) for name, item in before.items()}
+        return value if before == after else replace(value, **after)
     return value
+
+
+OFTEN = 100
+"""Shorter texts, such as outcomes and ids, come again and again, and every reporter is told of them."""
+
+
+@lru_cache(4096)
+def redacted_word(value: str, redact: Redact) -> str:
+    return redact(value)
