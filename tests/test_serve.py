@@ -16,7 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from runner.embedded.server import Guard, ServeProblem, ServeSettings, chosen_token, serve
+from runner.embedded.server import Guard, ServeProblem, ServeSettings, chosen_token, listening, serve
 from tests.embedded_fixtures import Served, parsed, served, start
 
 
@@ -229,6 +229,11 @@ def test_another_host_needs_a_token_of_ones_own(token: str, problem: str) -> Non
         output, said = process.communicate(timeout=20)
     assert ("", 3) == (output, process.returncode)
     assert problem in said
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    with listening(ServeSettings()) as listener:
+        assert socket.IPPROTO_TCP == listener.proto
 
 
 def test_a_taken_port_is_said() -> None:
