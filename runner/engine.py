@@ -181,6 +181,8 @@ class Conversation:
     """What must be deleted: its id, and the operation that does it."""
     live: Run | None = None
     """The run that has not ended, as last seen."""
+    told_to_stop: float | None = None
+    """When we were, if we were."""
     step: int = 0
 
     # ── the sequence ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -390,13 +392,12 @@ class Conversation:
             mine = answered(messages, run.id)
             calls = tuple(call for step in steps for call in step.calls)
             text = "\n\n".join(message.text for message in mine if message.text)
-            sources = picture_sources(calls, mine)
+            sources = picture_sources(calls, mine)[:PICTURES]
             operation.id = mine[-1].id if mine else ""
             if run.status == RunStatus.COMPLETED and not (text or calls or sources):
                 raise Trouble(_("the run completed but left no text, no image and no call"))
             if messages:
                 self.last_message = messages[0].id
-        images = await asyncio.gather(*(self.fetch(source) for source in sources[:PICTURES]))
         usage = run.usage
         self.emit(
             AnswerReceived(
@@ -404,13 +405,14 @@ class Conversation:
                 text=text,
                 status=run.status,
                 calls=tuple(Called(call.name, call.arguments, call.output) for call in calls),
-                images=len(images),
+                images=len(sources),
                 seconds=seconds,
                 input_tokens=usage.input_tokens if usage else None,
                 output_tokens=usage.output_tokens if usage else None,
                 total_tokens=usage.total_tokens if usage else None,
             )
         )
+        images = await asyncio.gather(*map(self.fetch, sources))
         for index, image in enumerate(images, 1):
             self.keep(index, image)
         return Turn(text, run.status, calls, tuple(images), usage, seconds, run.last_error)
@@ -523,6 +525,7 @@ class Conversation:
         try:
             made = await asyncio.shield(task)
         except asyncio.CancelledError:
+            self.told_to_stop = self.clock.now()
             with suppress(TargetError, TimeoutError):
                 async with self.clock.timeout(SIGNAL_SECONDS / 2):
                     self.remember(await task, undo)
@@ -536,7 +539,7 @@ class Conversation:
 
     async def stop_run(self, seconds: float) -> None:
         """Cancel the live run and give it some time to end; what goes wrong with it is told, and no more."""
-        run, self.live = self.live, None
+        run = self.live
         if run is None:
             return
         with suppress(Trouble, TargetError, TimeoutError):
@@ -548,13 +551,16 @@ class Conversation:
                     run = await self.target.read_run(self.thread_id, run.id)
                     if run.status not in ENDED:
                         await self.clock.sleep(FIRST_PAUSE)
+        self.live = None
 
     async def clean_up(self, *, hurry: bool) -> None:
         """Delete what was made, newest first; raise Trouble when something is left."""
         self.step = 0
         trouble: Trouble | None = None
+        now = self.clock.now()
+        limit = SIGNAL_SECONDS - now + (self.told_to_stop or now) if hurry else STEP_SECONDS
         try:
-            async with self.clock.timeout(SIGNAL_SECONDS if hurry else STEP_SECONDS):
+            async with self.clock.timeout(limit):
                 await self.stop_run(SIGNAL_SECONDS / 2 if hurry else SETTLE_SECONDS)
                 for id, undo in reversed(list(self.made.items())):
                     try:

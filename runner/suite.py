@@ -54,6 +54,7 @@ class Suite:
     clock: Clock
     wall: Callable[[], float]
     signal: int = 0
+    deaf: bool = False
     playing: set[asyncio.Task[object]] = field(default_factory=set)
 
     async def play(self) -> None:
@@ -111,7 +112,13 @@ class Suite:
         def emit(event: Event) -> None:
             nonlocal sequence
             sequence += 1
-            self.emit(Envelope(case, sequence, self.wall(), event))
+            try:
+                self.emit(Envelope(case, sequence, self.wall(), event))
+            except Exception:
+                # The first failure ends the suite; those after it must not keep us from cleaning up.
+                if not self.deaf:
+                    self.deaf = True
+                    raise
 
         return emit
 

@@ -489,6 +489,20 @@ def test_a_fault_at_any_call_is_an_error_that_says_all(place: int, fault: str) -
     assert 1 == len([asked for asked in talk.asked if " ".join(asked) == CALLS[place]]) or place == 4
 
 
+@pytest.mark.parametrize("fault", broken())
+def test_a_fault_of_the_call_that_would_stream_is_an_error(fault: str) -> None:
+    answer, said = broken()[fault]
+    talk = closing(opening().asks("POST", "/threads/t1/runs", assistant_id="a1", stream=True).gives(answer))
+    if answer == 70.0:
+        said = "the stream was silent for 45 s, and named no run"
+        assert said == played(talk, flow(), streaming=True).reason
+        return
+    result = played(talk, flow(), streaming=True)
+    assert Outcome.ERROR == result.outcome
+    assert result.reason.startswith(f"POST /threads/t1/runs: {said}")
+    assert ("create_run", "error") in result.operations
+
+
 @pytest.mark.parametrize(
     ("place", "fields", "reason"),
     [

@@ -231,6 +231,18 @@ def test_a_bug_surfaces_after_the_suite_has_ended() -> None:
     assert [] == held(service)
 
 
+def test_reporters_that_keep_failing_do_not_keep_us_from_cleaning_up() -> None:
+    service = Service()
+
+    def hear(envelope: Envelope) -> None:
+        if envelope.sequence > 10:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        played(service, hear)
+    assert [] == held(service)
+
+
 # ── the command itself ───────────────────────────────────────────────────────────────────────────────────────────────
 
 

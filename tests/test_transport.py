@@ -198,6 +198,12 @@ def test_a_public_picture_is_asked_for_at_the_address_that_was_checked() -> None
     assert not {"authorization", "cookie"} & set(request.headers)
 
 
+def test_a_host_in_any_script_is_asked_for_by_its_ascii_name() -> None:
+    _data, request = fetched("https://bücher.test:8443/猫.png", "2606:4700::1111")
+    assert "https://[2606:4700::1111]:8443/%E7%8C%AB.png" == str(request.url)
+    assert ("xn--bcher-kva.test:8443", "xn--bcher-kva.test") == (request.headers["Host"], request.extensions["sni_hostname"])
+
+
 @pytest.mark.parametrize(
     ("url", "addresses", "sentence"),
     [

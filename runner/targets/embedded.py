@@ -3,17 +3,21 @@
 from typing import ClassVar
 
 from runner.registry import target
-from runner.targets import Connection
+from runner.targets import Capabilities, Connection
 from runner.targets.assistant_api import AssistantApi
 from runner.transport import httpx
 
 __all__ = ["Embedded"]
+
+TOOLS = frozenset({"calculator", "code_interpreter", "quark_search", "rag", "search", "text_to_image", "wanx"})
+"""What the scripted model can use; nobody else's plug-in runs here."""
 
 
 @target("embedded")
 class Embedded(AssistantApi):
     """The embedded service, in process. Its model follows a script: a pass checks the flow, not a model."""
 
+    capabilities: ClassVar[Capabilities] = Capabilities(tools=TOOLS)
     default_base_url: ClassVar[str] = "http://embedded.invalid/api/v1"
     simulated: ClassVar[bool] = True
 

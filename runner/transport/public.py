@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -52,22 +51,22 @@ async def fetch_public(url: str, transport: httpx.AsyncBaseTransport | None = No
     lead elsewhere. No proxy, credential, cookie or redirect.
     """
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 443
-    except ValueError as error:
+        place = httpx.URL(url)
+    except httpx.InvalidURL as error:
         raise Unreachable(_("its address is not a URL")) from error
-    if parts.scheme != "https" or not host or parts.username is not None:
+    host = place.raw_host.decode("ascii")
+    if place.scheme != "https" or not host or place.userinfo:
         raise Unreachable(_("only https addresses are fetched"))
     try:
         async with asyncio.timeout(IMAGE_SECONDS):
-            addresses = await look_up(host, port)
+            addresses = await look_up(host, place.port or 443)
             if not addresses or not all(map(is_public, addresses)):
                 raise Unreachable(_("{host} is not a public address").format(host=host))
             async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=IMAGE_SECONDS) as client:
                 request = client.build_request(
                     "GET",
-                    httpx.URL(url).copy_with(host=addresses[0]),
-                    headers={"Host": parts.netloc, "Accept-Encoding": "identity"},
+                    place.copy_with(host=addresses[0]),
+                    headers={"Host": place.netloc.decode("ascii"), "Accept-Encoding": "identity"},
                     extensions={"sni_hostname": host},
                 )
                 return await fetch(client, request)
