@@ -127,7 +127,8 @@ def judge(sources: Sources, trouble: list[Diagnostic]) -> Iterator[Diagnostic]:
     """What the schema finds wrong, except where reading has already said it."""
     from runner.validate import validate
 
-    said = {(found.path, found.span.line) for found in (*sources.document.findings, *trouble) if found.span}
+    known = (found for found in (*sources.document.findings, *trouble) if found.severity is Severity.ERROR)
+    said = {(found.path, found.span.line) for found in known if found.span}
     yield from trouble
     for found in validate(sources):
         if found.span is None or (found.path, found.span.line) not in said:
