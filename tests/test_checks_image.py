@@ -1,6 +1,8 @@
 """A picture counts when its bytes are whole; Pillow makes the pictures, and is not what reads them."""
 
+import zlib
 from io import BytesIO
+from struct import pack
 from typing import Any
 
 import pytest
@@ -11,6 +13,15 @@ from PIL import Image as Pillow
 from runner.checks.pictures import Broken, examine
 from runner.model import Image, Turn
 from tests.checks_fixtures import make, told
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
+
+
+def grey_png(width: int, height: int, body: bytes) -> bytes:
+    header = chunk(b"IHDR", pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(body, 9)) + chunk(b"IEND", b"")
 
 
 def drawn(format: str, mode: str = "RGB", size: tuple[int, int] = (31, 17), **options: Any) -> bytes:
@@ -56,9 +67,6 @@ def test_an_interlaced_png_is_read() -> None:
 
 def interlaced(width: int, height: int) -> bytes:
     """A grey PNG in Adam7's seven passes, which Pillow reads but does not write."""
-    import zlib
-    from struct import pack
-
     rows = b""
     for x, y, across, down in (
         (0, 0, 8, 8),
@@ -71,9 +79,6 @@ def interlaced(width: int, height: int) -> bytes:
     ):
         columns = len(range(x, width, across))
         rows += (b"\0" + b"\x7f" * columns) * len(range(y, height, down)) if columns else b""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
 
     header = pack(">IIBBBBB", width, height, 8, 0, 0, 0, 1)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
@@ -123,25 +128,21 @@ def test_what_is_no_picture_is_named(data: bytes, message: str) -> None:
 
 
 def test_a_png_that_unpacks_to_more_than_it_claims_is_stopped() -> None:
-    import zlib
-    from struct import pack
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
-
-    def bomb(width: int, height: int) -> bytes:
-        body = zlib.compress(bytes(50_000_000), 9)
-        header = chunk(b"IHDR", pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-
     for size, message in (
         ((4, 4), "the image is damaged: PNG"),
         ((2**31 - 1, 2**31 - 1), "the image claims to be larger than can be checked: 2147483647 x 2147483647"),
         ((0, 0), "the image is damaged: PNG"),
     ):
         with pytest.raises(Broken) as caught:
-            examine(bomb(*size))
+            examine(grey_png(*size, bytes(50_000_000)))
         assert message == str(caught.value)
+
+
+def test_a_png_with_fewer_rows_than_it_claims_is_damaged() -> None:
+    assert "PNG, 4 x 2" == str(examine(grey_png(4, 2, bytes(10))))
+    for rows in (b"", bytes(5), bytes(9), bytes(11)):
+        with pytest.raises(Broken, match="the image is damaged: PNG"):
+            examine(grey_png(4, 2, rows))
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,6 +1,7 @@
 """An answer that is JSON is judged by path and by schema, in bounded time, with nothing fetched."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -268,6 +269,13 @@ SCHEMA = {"type": "object", "required": ["status"], "properties": {"status": {"t
 )
 def test_a_schema(schema: dict[str, object], answer: str, expected: tuple[str, ...]) -> None:
     assert expected == verdict("json", JsonSchema(schema), answer)
+
+
+def test_a_schema_in_another_file_is_not_read(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"type": "string"}')
+    message = f"the schema refers to `{other.as_uri()}`, which is not in it; nothing is fetched"
+    assert ("error", message) == verdict("json", JsonSchema({"$ref": other.as_uri()}), "1")[:2]
 
 
 @pytest.mark.parametrize(
