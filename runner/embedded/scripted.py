@@ -5,18 +5,20 @@ is wanted, calculates, calls a declared function that the message names, and kno
 What it cannot do it says: it runs no code, searches nothing and looks into no document.
 """
 
-import ast
 import json
 import operator
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import takewhile
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from runner.embedded.objects import Json
+
+if TYPE_CHECKING:
+    import ast
 
 __all__ = ["FunctionCall", "Line", "Question", "Reply", "ToolUse", "answer", "calculate", "tokens"]
 
@@ -73,6 +75,7 @@ class Reply:
 Draw = Callable[[str], str]
 """Makes a picture of a prompt; gives its URL."""
 
+# Patterns are compiled when a rule needs them: all of them together would slow every start.
 READ = 2000
 """How many characters of a message the rules look at; beyond, patterns would take long."""
 
@@ -127,20 +130,20 @@ class Request:
 
 # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-TOKEN = re.compile(r"https?://\S+|[\u2e80-\U0003ffff]|[^\W_]+|[^\w\s]")
+TOKEN = r"https?://\S+|[\u2e80-\U0003ffff]|[^\W_]+|[^\w\s]"
 
 
 def tokens(text: str) -> int:
     """How many tokens a text counts: one for each word, number, sign and URL, and for each Han, kana or hangul character."""
-    return len(TOKEN.findall(WIDE.sub(r" \g<0> ", text)))
+    return len(re.findall(TOKEN, re.sub(WIDE, r" \g<0> ", text)))
 
 
 # ── languages ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-WIDE = re.compile(r"[\u2e80-\U0003ffff]")
-KANA = re.compile(r"[\u3040-\u30ff]")
-HAN = re.compile(r"[\u3400-\u9fff]")
-ASKED_LANGUAGE = re.compile(
+WIDE = r"[\u2e80-\U0003ffff]"
+KANA = r"[\u3040-\u30ff]"
+HAN = r"[\u3400-\u9fff]"
+ASKED_LANGUAGE = (
     r"\b(?i:answer|reply|respond|speak|write)\b[^.!?\n]{0,40}?\b[Ii]n (English|Japanese|Chinese|French|German|Spanish|Italian"
     r"|Portuguese|Dutch|Polish|Russian|Turkish|Arabic|Hindi|Korean|Thai|Vietnamese|Indonesian)\b"
     r"|(日本語|英語|中国語)で|用(中文|汉语|英文|英语|日语|日文)"
@@ -153,12 +156,12 @@ LANGUAGES = {
 
 
 def language_of(text: str) -> str:
-    return "ja" if KANA.search(text) else "zh" if HAN.search(text) else "en"
+    return "ja" if re.search(KANA, text) else "zh" if re.search(HAN, text) else "en"
 
 
 def asked_language(instructions: str) -> str:
     """The language the instructions ask for by name, or nothing."""
-    match = ASKED_LANGUAGE.search(instructions)
+    match = re.search(ASKED_LANGUAGE, instructions)
     return next(filter(None, match.groups())) if match else ""
 
 
@@ -230,40 +233,31 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
 
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-WANTED = re.compile(
-    r"\b(?:draw|paint|sketch|illustrate|picture|image|painting|drawing|illustration|photo|portrait)s?\b"
-    r"|描|絵|画像|イラスト|画|畫|绘|[图圖](?!书|書)",
-    re.IGNORECASE,
+WANTED = (
+    r"(?i)\b(?:draw|paint|sketch|illustrate|picture|image|painting|drawing|illustration|photo|portrait)s?\b"
+    r"|描|絵|画像|イラスト|画|畫|绘|[图圖](?!书|書)"
 )
-UNWANTED = re.compile(
-    r"\b(?:don't|do not|never|without|no)\b[^.!?\n]{0,20}\b(?:draw|paint|picture|image|drawing)|(?:不要|别|不用)画|描かない",
-    re.IGNORECASE,
+UNWANTED = (
+    r"(?i)\b(?:don't|do not|never|without|no)\b[^.!?\n]{0,20}\b(?:draw|paint|picture|image|drawing)|(?:不要|别|不用)画|描かない"
 )
-QUESTION = re.compile(r"^\W*(?:how|what|who|why|when|where|which)\b|什么|怎么|为什么|谁|如何|哪|何|どう|なぜ|誰", re.IGNORECASE)
-OF = re.compile(
-    r"\b(?:picture|image|painting|drawing|illustration|photo|portrait|sketch)s?\s+(?:of|with|showing|about)\s+([^.!?\n]+)",
-    re.IGNORECASE,
-)
-VERB = re.compile(
-    r"\b(?:draw|paint|sketch|illustrate|create|make|generate|show)\b(?:\s+(?:me|us)\b)?\s+([^.!?\n]+)", re.IGNORECASE
-)
-CHANGED = re.compile(
-    r"\b(?:make|paint|colou?r|turn|draw|give|put|show)\s+(?:it|them|that|this|him|her)\b\s*([^.!?\n]*)"
+QUESTION = r"(?i)^\W*(?:how|what|who|why|when|where|which)\b|什么|怎么|为什么|谁|如何|哪|何|どう|なぜ|誰"
+OF = r"(?i)\b(?:picture|image|painting|drawing|illustration|photo|portrait|sketch)s?\s+(?:of|with|showing|about)\s+([^.!?\n]+)"
+VERB = r"(?i)\b(?:draw|paint|sketch|illustrate|create|make|generate|show)\b(?:\s+(?:me|us)\b)?\s+([^.!?\n]+)"
+CHANGED = (
+    r"(?i)\b(?:make|paint|colou?r|turn|draw|give|put|show)\s+(?:it|them|that|this|him|her)\b\s*([^.!?\n]*)"
     r"|^(?:それを|これを|その絵を|絵を)?([^。！？\n]+?)して"
-    r"|(?:把[它他她][们]?)?(?:变成|改成|换成|涂成|画成)([^。！？\n]+)",
-    re.IGNORECASE,
+    r"|(?:把[它他她][们]?)?(?:变成|改成|换成|涂成|画成)([^。！？\n]+)"
 )
-OF_JA = re.compile(r"([^。！？、\n]+?)の(?:絵|画像|イラスト|写真)")
-VERB_JA = re.compile(r"([^。！？、\n]+?)を(?:描|えが|かい)")
-VERB_ZH = re.compile(r"(?:画|畫|绘制|生成|创作)(?:[一两三几]?[张幅副個个只])?([^。！？，\n]+)")
-OF_ZH = re.compile(r"的(?:图片|图像|插图|照片|图画|画像|图|圖|画|畫)$")
+OF_JA = r"([^。！？、\n]+?)の(?:絵|画像|イラスト|写真)"
+VERB_JA = r"([^。！？、\n]+?)を(?:描|えが|かい)"
+VERB_ZH = r"(?:画|畫|绘制|生成|创作)(?:[一两三几]?[张幅副個个只])?([^。！？，\n]+)"
+OF_ZH = r"的(?:图片|图像|插图|照片|图画|画像|图|圖|画|畫)$"
 
 
 def picture(request: Request) -> Reply | None:
     tool = request.declared("text_to_image", "wanx")
-    before = drawn(request.earlier)
-    subject = next_subject(request.message, before)
-    if tool is None or not subject or UNWANTED.search(request.message):
+    subject = next_subject(request.message, drawn(request.earlier)) if tool else ""
+    if tool is None or not subject:
         return None
     url = request.draw(subject)
     text = f"{request.say('picture', subject=subject)}\n\n![{subject.translate(BRACKETS)}]({url})"
@@ -283,12 +277,14 @@ def drawn(texts: Sequence[str]) -> str:
 
 def next_subject(message: str, before: str) -> str:
     """What picture this message wants, or nothing; `before` is the subject of the one before it."""
-    changed = CHANGED.search(message)
-    if changed and before:
+    if re.search(UNWANTED, message):
+        return ""
+    changed = re.search(CHANGED, message) if before else None
+    if changed:
         change = next(filter(None, changed.groups()), "").strip(" ,、，")
         joint = {"ja": "、", "zh": "，", "en": ", "}[language_of(message)]
         return f"{before}{joint}{change}" if change else before
-    if not WANTED.search(message) or UNWANTED.search(message) or QUESTION.search(message):
+    if not re.search(WANTED, message) or re.search(QUESTION, message):
         return ""
     return subject_of(message)
 
@@ -297,14 +293,16 @@ def subject_of(message: str) -> str:
     """The thing that a message wants drawn; the message itself if it cannot be told."""
     language = language_of(message)
     own = {"ja": (OF_JA, VERB_JA), "zh": (VERB_ZH,), "en": ()}[language]
-    match = next(filter(None, (pattern.search(message) for pattern in (*own, OF, VERB))), None)
+    match = next(filter(None, (re.search(pattern, message) for pattern in (*own, OF, VERB))), None)
     subject = match[1] if match else topic(message)
-    subject = OF_ZH.sub("", subject) if language == "zh" else subject
+    subject = re.sub(OF_ZH, "", subject) if language == "zh" else subject
     return re.sub(r"[,\s]*\bplease$", "", subject, flags=re.IGNORECASE).strip(" ,、，\"'“”「」")
 
 
 def painted(url: str, now: float) -> Json:
     """The image service's task result, as the plug-in passes it on."""
+    from datetime import UTC, datetime
+
     moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S.000")
     return {
         "request_id": str(uuid4()),
@@ -331,15 +329,15 @@ SIGNS = (
     (r"\^", "**"),
     (r"(?<=\d),(?=\d{3}(?!\d))", ""),
 )
-FORMULA = re.compile(r"[-(\d.][\d\s.()+\-*/%]{0,98}[\d)]")
-OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+FORMULA = r"[-(\d.][\d\s.()+\-*/%]{0,98}[\d)]"
+OPERATORS: Mapping[str, Callable[[float, float], float]] = {
+    "Add": operator.add,
+    "Sub": operator.sub,
+    "Mult": operator.mul,
+    "Div": operator.truediv,
+    "FloorDiv": operator.floordiv,
+    "Mod": operator.mod,
+    "Pow": operator.pow,
 }
 LARGEST, STEEPEST, LONGEST = 1e15, 64, 100
 
@@ -362,12 +360,14 @@ def formula_in(message: str) -> str:
     text = unicodedata.normalize("NFKC", message)
     for words, sign in SIGNS:
         text = re.sub(words, sign, text, flags=re.IGNORECASE)
-    found = (match[0].strip() for match in FORMULA.finditer(text))
+    found = (match[0].strip() for match in re.finditer(FORMULA, text))
     return next((formula for formula in found if re.search(r"[\d)]\s*[-+*/%]{1,2}\s*[-(\d.]", formula)), "")
 
 
 def calculate(formula: str) -> str:
     """The value of a small arithmetic formula; raise ValueError with the reason when there is none."""
+    import ast
+
     if len(formula) > LONGEST:
         raise ValueError("too long")
     try:
@@ -381,35 +381,33 @@ def calculate(formula: str) -> str:
     return format(value, ".12g")
 
 
-def evaluate(node: ast.expr) -> float:
+def evaluate(node: "ast.expr") -> float:
+    import ast
+
     match node:
         case ast.Constant(value=int() | float() as value) if abs(value) <= LARGEST:
             return value
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
             return -evaluate(operand) if isinstance(sign, ast.USub) else evaluate(operand)
-        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in OPERATORS:
+        case ast.BinOp(left=left, op=sign, right=right) if type(sign).__name__ in OPERATORS:
             first, second = evaluate(left), evaluate(right)
             if isinstance(sign, ast.Pow) and (abs(second) > STEEPEST or (first < 0 and second != int(second))):
                 raise ValueError("too large")
-            return OPERATORS[type(sign)](first, second)
+            return OPERATORS[type(sign).__name__](first, second)
     raise ValueError("too large" if isinstance(node, ast.Constant) else "not a formula")
 
 
 # ── tools that only say what they would do ───────────────────────────────────────────────────────────────────────────
 
-FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
-CODE = re.compile(r"\b(?:run|execute|python|code|script)\b|コード|実行|代码|运行|执行", re.IGNORECASE)
-SEARCH = re.compile(
-    r"\b(?:search|look up|news|latest|google|find out)\b|検索|調べ|ニュース|搜索|搜一下|查一下|查找|新闻|最新", re.IGNORECASE
-)
-DOCUMENTS = re.compile(
-    r"\b(?:documents?|manual|handbook|knowledge|according to)\b|文書|資料|マニュアル|文档|资料|手册|知识库", re.IGNORECASE
-)
+FENCED = r"(?s)```(\w*)\n(.*?)```"
+CODE = r"(?i)\b(?:run|execute|python|code|script)\b|コード|実行|代码|运行|执行"
+SEARCH = r"(?i)\b(?:search|look up|news|latest|google|find out)\b|検索|調べ|ニュース|搜索|搜一下|查一下|查找|新闻|最新"
+DOCUMENTS = r"(?i)\b(?:documents?|manual|handbook|knowledge|according to)\b|文書|資料|マニュアル|文档|资料|手册|知识库"
 
 
 def code(request: Request) -> Reply | None:
-    fenced = FENCED.search(request.message)
-    if not request.declared("code_interpreter") or not (fenced or CODE.search(request.message)):
+    fenced = re.search(FENCED, request.message)
+    if not request.declared("code_interpreter") or not (fenced or re.search(CODE, request.message)):
         return None
     arguments = {"language": (fenced and fenced[1]) or "python", "code": fenced[2] if fenced else ""}
     output = {"error": "the embedded service does not run code"}
@@ -418,7 +416,7 @@ def code(request: Request) -> Reply | None:
 
 def search(request: Request) -> Reply | None:
     tool = request.declared("quark_search", "search")
-    if tool is None or not SEARCH.search(request.message):
+    if tool is None or not re.search(SEARCH, request.message):
         return None
     about = topic(request.message)
     entry = {"title": about, "url": "https://example.com/", "desc": "a canned result: nothing was searched", "type": "web"}
@@ -427,7 +425,7 @@ def search(request: Request) -> Reply | None:
 
 
 def documents(request: Request) -> Reply | None:
-    if not request.declared("rag") or not DOCUMENTS.search(request.message):
+    if not request.declared("rag") or not re.search(DOCUMENTS, request.message):
         return None
     about = topic(request.message)
     output: Json = {"passages": [], "note": "the embedded service has no documents"}
@@ -436,9 +434,9 @@ def documents(request: Request) -> Reply | None:
 
 # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-QUOTED = re.compile(r"[\"“「『']([^\"”」』']+)[\"”」』']")
-WITH_DIGITS = re.compile(r"\b[\w-]*\d[\w-]*", re.ASCII)
+NUMBER = r"-?\d+(?:\.\d+)?"
+QUOTED = r"[\"“「『']([^\"”」』']+)[\"”」』']"
+WITH_DIGITS = r"(?a)\b[\w-]*\d[\w-]*"
 
 
 def named_functions(tools: Sequence[Json], message: str) -> tuple[FunctionCall, ...]:
@@ -467,7 +465,7 @@ def arguments(schema: Json, message: str) -> Json:
         return {}
     required = schema.get("required")
     wanted = required if isinstance(required, list) and required else list(properties)
-    hints = Hints(message, NUMBER.findall(message), QUOTED.findall(message), WITH_DIGITS.findall(message))
+    hints = Hints(message, re.findall(NUMBER, message), re.findall(QUOTED, message), re.findall(WITH_DIGITS, message))
     return {name: value(properties[name], hints) for name in wanted if isinstance(properties.get(name), dict)}
 
 
@@ -518,41 +516,36 @@ def plain(output: str) -> str:
 
 NAME = "name"
 NAMES = {"名前": NAME, "名字": NAME, "姓名": NAME, "お名前": NAME}
-TOLD = re.compile(
-    r"\bmy ((?:\w+ ){0,3}?\w+) (?:is|are) ([^.!?,\n]+)"
+TOLD = (
+    r"(?i)\bmy ((?:\w+ ){0,3}?\w+) (?:is|are) ([^.!?,\n]+)"
     r"|(?:私|僕|わたし|ぼく)の([^はがを。]+?)は([^。！？\n]+?)(?:です|だ)"
-    r"|我的([^是。]+?)是([^。！？，\n]+)",
-    re.IGNORECASE,
+    r"|我的([^是。]+?)是([^。！？，\n]+)"
 )
-NAMED = re.compile(
-    r"\b(?:call me|I am called|I'm called) ([^.!?,\n]+)"
+NAMED = (
+    r"(?i)\b(?:call me|I am called|I'm called) ([^.!?,\n]+)"
     r"|(?:私|僕|わたし)は([^。！？、\n]+?)(?:と申し|といい|と言い|です)"
-    r"|我叫([^。！？，\n]+)",
-    re.IGNORECASE,
+    r"|我叫([^。！？，\n]+)"
 )
-ASKED = re.compile(
-    r"\b(?:what|which|who|where|when)(?:'s|’s|s| is| are| was) my ([^.?!,\n]+)"
+ASKED = (
+    r"(?i)\b(?:what|which|who|where|when)(?:'s|’s|s| is| are| was) my ([^.?!,\n]+)"
     r"|\b(?:remember|know|recall|tell me|say) my ([^.?!,\n]+)"
     r"|(?:私|僕|わたし|ぼく)の([^はがを。]+?)(?:は|を|が)[^。]*(?:何|なん|なに|誰|どこ|いつ|覚えて|？|\?)"
-    r"|我的([^是。？]+?)(?:是|叫)(?:什么|谁|哪|多少|几)",
-    re.IGNORECASE,
+    r"|我的([^是。？]+?)(?:是|叫)(?:什么|谁|哪|多少|几)"
 )
-WHO = re.compile(r"\bwho am I\b|我叫什么|我是谁|(?:私|僕)は誰", re.IGNORECASE)
-UNKNOWN = re.compile(r"什么|谁|哪|多少|何|なん|誰|どこ")
-GREETING = re.compile(
-    r"^\W*(?:hello|hi|hey|good (?:morning|afternoon|evening)"
-    r"|こんにちは|おはよう(?:ございます)?|こんばんは|你好|您好|早上好)\W*$",
-    re.IGNORECASE,
+WHO = r"(?i)\bwho am I\b|我叫什么|我是谁|(?:私|僕)は誰"
+UNKNOWN = r"什么|谁|哪|多少|何|なん|誰|どこ"
+GREETING = (
+    r"(?i)^\W*(?:hello|hi|hey|good (?:morning|afternoon|evening)"
+    r"|こんにちは|おはよう(?:ございます)?|こんばんは|你好|您好|早上好)\W*$"
 )
-BACK = re.compile(
-    r"\b(?:it|its|that|this|they|them|he|she|there|again|first|previous|earlier|before)\b|それ|これ|その|さっき|它|他|她|这|那|刚才",
-    re.IGNORECASE,
+BACK = (
+    r"(?i)\b(?:it|its|that|this|they|them|he|she|there|again|first|previous|earlier|before)\b"
+    r"|それ|これ|その|さっき|它|他|她|这|那|刚才"
 )
-OPENING = re.compile(
-    r"^\W*(?:please\s+)?(?:(?:can|could|would|will) you\s+)?(?:please\s+)?"
+OPENING = (
+    r"(?i)^\W*(?:please\s+)?(?:(?:can|could|would|will) you\s+)?(?:please\s+)?"
     r"(?:(?:what|who|where|when|why|how)(?:'s|’s|\s+(?:is|are|was|were|do|does|did))?\s+|(?:tell|show) me\s+(?:about\s+)?"
-    r"|explain\s+|describe\s+|search\s+(?:for|the web for)\s+|look up\s+)?(?=\S)",
-    re.IGNORECASE,
+    r"|explain\s+|describe\s+|search\s+(?:for|the web for)\s+|look up\s+)?(?=\S)"
 )
 MOST = 200
 
@@ -570,9 +563,9 @@ def conversation(message: str, earlier: Sequence[str], say: Mapping[str, str]) -
         parts = [say["met"].format(value=value) if name == NAME else say["learned"].format(name=name, value=value)
                  for name, value in told.items()]  # fmt: skip
         return " ".join(parts)
-    if GREETING.search(message):
+    if re.search(GREETING, message):
         return say["greeting"]
-    if earlier and BACK.search(message):
+    if earlier and re.search(BACK, message):
         return say["continued"].format(topic=topic(message), before=drawn(earlier) or topic(earlier[-1]))
     return say["answer"].format(topic=topic(message))
 
@@ -581,29 +574,29 @@ def facts(texts: Sequence[str]) -> Mapping[str, str]:
     """What the user told about themselves, by name; the latest counts."""
     known = {}
     for text in texts:
-        for match in TOLD.finditer(text):
+        for match in re.finditer(TOLD, text):
             name, told = filter(None, match.groups())
-            if not UNKNOWN.search(told):
+            if not re.search(UNKNOWN, told):
                 known[NAMES.get(name, name).casefold()] = told.strip()
-        for match in NAMED.finditer(text):
+        for match in re.finditer(NAMED, text):
             told = next(filter(None, match.groups()))
-            if not UNKNOWN.search(told):
+            if not re.search(UNKNOWN, told):
                 known[NAME] = told.strip()
     return known
 
 
 def asked_for(message: str) -> str:
     """What the user wants to hear about themselves, or nothing."""
-    if WHO.search(message):
+    if re.search(WHO, message):
         return {"en": "name", "ja": "名前", "zh": "名字"}[language_of(message)]
-    match = ASKED.search(message)
+    match = re.search(ASKED, message)
     return next(filter(None, match.groups())).strip() if match else ""
 
 
 def topic(message: str) -> str:
     """What a message is about, in its own words: without its opening phrase, its line breaks and its last mark."""
     flat = " ".join(message.split())
-    stripped = OPENING.sub("", flat, count=1).strip(" .!?。！？")
+    stripped = re.sub(OPENING, "", flat, count=1).strip(" .!?。！？")
     whole = stripped or flat
     return whole if len(whole) <= MOST else f"{whole[:MOST]}…"
 

@@ -5,7 +5,6 @@ loses nothing, and a test that holds the clock sees every state.
 """
 
 import json
-import logging
 import re
 import secrets
 import time
@@ -30,8 +29,6 @@ EXPIRES_AFTER = 600
 PICTURES_LIVE = 24 * 3600
 SILENCE = 15
 """Seconds after which a stream that waits sends a comment."""
-
-log = logging.getLogger(__name__)
 
 Kind = TypeVar("Kind", bound=Kept)
 
@@ -139,7 +136,9 @@ class Service:
         except Refused as refusal:
             return failure(refusal.status, refusal.code, refusal.message)
         except Exception as error:
-            log.debug("%s %s", request.method, request.path, exc_info=True)
+            import logging
+
+            logging.getLogger(__name__).debug("%s %s", request.method, request.path, exc_info=True)
             return failure(500, "InternalError", f"the embedded service failed: {type(error).__name__}: {error}")
 
     def answer(self, request: Request) -> Response:
