@@ -19,7 +19,7 @@ __all__ = ["TEMPLATE", "dollar_braces", "explain_failure", "find_traps", "write"
 
 LONGEST: Final = 2_000
 """Longer lines are not searched for causes."""
-TRIALS: Final = 4_000_000
+TRIALS: Final = 2_500_000
 """Characters that may be read again in search of the cause."""
 LOOK_BACK: Final = 40
 """Lines above a failure in which an unclosed quote is looked for."""
@@ -552,7 +552,7 @@ def levels(failure: Failure, index: int) -> list[tuple[int, int]]:
         for column in columns:
             if column < limit:
                 found.setdefault(column, place)
-        limit = min(limit, *columns, limit)
+        limit = min(limit, *columns)
         if limit == 0:
             break
     return sorted(found.items(), reverse=True)

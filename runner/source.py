@@ -315,10 +315,19 @@ def parse(data: bytes, path: str) -> Document:
                 )
             ]
         )
-    builder = Builder(text, path)
     # Nothing in a document points back to what holds it; looking for such circles takes half the time of a large file.
     collecting = gc.isenabled()
     gc.disable()
+    try:
+        return understand(text, path)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def understand(text: str, path: str) -> Document:
+    """The document of a text; raise Problems where libyaml stops or a limit is passed."""
+    builder = Builder(text, path)
     try:
         root = builder.build()
     except yaml.MarkedYAMLError as error:
@@ -326,17 +335,13 @@ def parse(data: bytes, path: str) -> Document:
 
         lines = split(text)
         raise Problems([explain_failure(error, text, lines, path)], lines) from None
-    finally:
-        if collecting:
-            gc.enable()
     lines = split(text)
     findings = builder.findings
     if TRAPS.search(text):
         from runner.mistakes import find_traps
 
         findings = [*findings, *islice(find_traps(root, text, lines, path), MAX_FINDINGS)]
-    if findings:
-        findings.sort(key=lambda found: found.span or Span(0, 0, 0, 0))
+    findings.sort(key=lambda found: found.span or Span(0, 0, 0, 0))
     return Document(path, root, lines, tuple(findings))
 
 
