@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from runner.build import Reference
@@ -19,6 +20,10 @@ MAX_PAIRS, MAX_NAME, MAX_TEXT = 16, 64, 512
 """Of metadata; the service refuses more."""
 
 
+MOST = 1_000
+"""More findings are not collected; nobody reads so many."""
+MOST_NAMES = 300
+"""Among so many names a misspelt one is looked for."""
 OF_A_RUN = frozenset(key.name for key in keys_of(RunOverrides))
 
 
@@ -42,7 +47,7 @@ def lint(
     """Everything wrong or odd with a flow that the schema accepts, in no order."""
     root = sources.root.value
     assert isinstance(root, dict)
-    yield from Linter(flow, sources, root, frozenset(environment)).findings(references, require_checks)
+    yield from islice(Linter(flow, sources, root, frozenset(environment)).findings(references, require_checks), MOST)
 
 
 class Linter:
@@ -57,6 +62,13 @@ class Linter:
         rows = flow.cases if isinstance(flow.cases, tuple) else ()
         self.columns = dict.fromkeys(column for row in rows for column in row)
         self.declared = dict.fromkeys((*(flow.variables or {}), *self.columns))
+        self.saved_at: dict[tuple[str, bool], int] = {}
+        """Where each name is first saved: by any step, and by one that is not skipped."""
+        for number, step in enumerate(flow.steps, 1):
+            for name in step.save or ():
+                self.saved_at.setdefault((name, True), number)
+                if step.skip is None:
+                    self.saved_at.setdefault((name, False), number)
 
     def findings(self, references: Sequence[Reference], require_checks: bool) -> Iterator[Diagnostic]:
         yield from self.assistant()
@@ -311,14 +323,9 @@ class Linter:
         )
 
     def variables(self, references: Sequence[Reference]) -> Iterator[Diagnostic]:
-        saved = [set(step.save or ()) for step in self.flow.steps]
         for reference in references:
-            earlier = self.flow.steps if reference.place == "expect" else self.flow.steps[: max(reference.step - 1, 0)]
-            played = reference.step == 0 or self.flow.steps[reference.step - 1].skip is None
-            kept = (name for step in earlier if step.skip is None or not played for name in step.save or ())
-            known = dict.fromkeys((*self.declared, *kept))
             for name in names(reference.node.spelling):
-                if found := self.wrong(name, reference, known, saved):
+                if found := self.wrong(name, reference):
                     message, code, hint = found
                     yield self.report(code, message, reference.node, hint, span=self.place_of(name, reference.node))
             if reference.substitutes and (unclosed := re.search(r"(?<!\$)\$\{[^{}]*(?:[\n{]|$)", reference.node.spelling)):
@@ -328,9 +335,7 @@ class Linter:
                     "unclosed-variable", message, reference.node, hint, span=self.place_of("", reference.node, unclosed[0])
                 )
 
-    def wrong(
-        self, name: str, reference: Reference, known: Mapping[str, None], saved: Sequence[Collection[str]]
-    ) -> tuple[str, str, str | None] | None:
+    def wrong(self, name: str, reference: Reference) -> tuple[str, str, str | None] | None:
         """Message, code and hint about one use of a name."""
         if name in self.left_alone:
             return None
@@ -348,20 +353,30 @@ class Linter:
                 return None
             message = _("the environment variable `{name}` is not allowed in texts").format(name=wanted)
             return message, "environment-not-allowed", _("use a variable, and give its value with `--var`")
-        if name in known:
+        if self.is_known(name, reference):
             return None
-        return _("`{name}` is not defined here").format(name=name), "undefined-variable", self.define(name, known, saved)
+        return _("`{name}` is not defined here").format(name=name), "undefined-variable", self.define(name, reference)
 
-    def define(self, name: str, known: Mapping[str, None], saved: Sequence[Collection[str]]) -> str:
-        if name.strip() in known:
+    def is_known(self, name: str, reference: Reference) -> bool:
+        if name in self.declared:
+            return True
+        skipped = reference.step > 0 and self.flow.steps[reference.step - 1].skip is not None
+        saved = self.saved_at.get((name, True)) if skipped else self.saved_at.get((name, False))
+        return saved is not None and (reference.place == "expect" or saved < reference.step)
+
+    def define(self, name: str, reference: Reference) -> str:
+        """What to do about a name that is not defined where it is used."""
+        if name.strip() in self.declared:
             return _("write `{variable}`, without spaces").format(variable=f"${{{name.strip()}}}")
-        for number, step in enumerate(saved, 1):
-            if name in step and self.flow.steps[number - 1].skip is not None:
-                return _("step {number} saves it, but is skipped").format(number=number)
-            if name in step:
-                return _("step {number} saves it; only the steps after it can use it").format(number=number)
         if not valid(name):
             return _("for these characters as they stand, write `$${text}`").format(text=f"{{{name}}}")
+        if (name, False) in self.saved_at:
+            number = self.saved_at[name, False]
+            return _("step {number} saves it; only the steps after it can use it").format(number=number)
+        if (name, True) in self.saved_at:
+            return _("step {number} saves it, but is skipped").format(number=self.saved_at[name, True])
+        everything = (*self.declared, *(saved for saved, _skipped in self.saved_at))
+        known = dict.fromkeys(each for each in islice(everything, MOST_NAMES) if self.is_known(each, reference))
         if near := nearest(name, known):
             return _("did you mean `{variable}`?").format(variable=f"${{{near}}}")
         if known:

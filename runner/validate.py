@@ -7,23 +7,23 @@ is chosen by the kind of the value, and among mappings by the keys they share.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from itertools import islice
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args, get_origin
 from unicodedata import normalize
 
 from jsonschema import Draft7Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from runner.build import Building, Refused, reader
+from runner.build import Building, Reader, Refused, read_listed, reader
 from runner.diagnostics import Diagnostic, Span
-from runner.forms import keys_of
-from runner.model import Assistant, Flow, RunOverrides, Step, ThreadSetup
+from runner.forms import branches, keys_of, split
+from runner.model import Assistant, Expectation, Flow, RunOverrides, Step, ThreadSetup
 from runner.registry import checks
-from runner.schema import BUILT_IN_TOOLS, bare_checks, flow_schema, formats
+from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, bare_checks, check_value, flow_schema, formats
 from runner.source import Node
 from runner.words import _, listed, nearest, plain_name
 
@@ -52,22 +52,47 @@ def validate(sources: Sources) -> Iterator[Diagnostic]:
         yield from findings.about(error)
 
 
-def suspects(root: Node) -> object:
-    """The plain value without the steps that the reader accepts, for jsonschema takes its time over long files."""
-    if not isinstance(root.value, dict):
-        return root.plain
-    plain = {key: node.plain for key, node in root.value.items() if key != "steps"}
-    if "steps" in root.value:
-        steps = root.value["steps"]
-        plain["steps"] = (
-            [{} if accepted(step) else step.plain for step in steps.value] if isinstance(steps.value, list) else steps.plain
-        )
-    return plain
+class Suspects(list[object]):
+    """A list whose other items the reader accepts, so that only those at `wrong` need be judged."""
+
+    wrong: tuple[int, ...] = ()
 
 
-def accepted(step: Node) -> bool:
+def suspects(node: Node, annotation: Any = Flow) -> object:
+    """The plain value, without what the reader accepts: jsonschema takes its time over long files."""
+    if isinstance(node.value, list):
+        if item := item_of(annotation):
+            suspicious = tuple(number for number, each in enumerate(node.value) if not accepted(each, reader_of(item)))
+            plain = Suspects([None] * len(node.value))
+            plain.wrong = suspicious
+            for number in suspicious:
+                plain[number] = suspects(node.value[number], item)
+            return plain
+    elif isinstance(node.value, dict):
+        kinds = [branch for branch in branches(annotation) if isinstance(branch, type) and is_dataclass(branch)]
+        if kinds == [Flow] or kinds == [Step]:
+            keys = {key.name: key.annotation for key in keys_of(kinds[0])}
+            return {name: suspects(each, keys.get(name, object)) for name, each in node.value.items()}
+        if EXPECTATIONS in (annotation, *branches(annotation)) or annotation is Expectation:
+            values = {name: check_value(checks[name]).annotation for name in node.value if name in checks}
+            return {name: suspects(each, values.get(name, object)) for name, each in node.value.items()}
+    return node.plain
+
+
+def item_of(annotation: Any) -> Any:
+    """What the items of a list are, where only one kind of list is meant."""
+    lists = [split(branch)[0] for branch in branches(split(annotation)[0])]
+    items = [get_args(each)[0] for each in lists if get_origin(each) is tuple]
+    return items[0] if len(items) == 1 else None
+
+
+def reader_of(item: Any) -> Reader:
+    return read_listed if item is Expectation else reader(item)
+
+
+def accepted(node: Node, read: Reader) -> bool:
     try:
-        reader(Step)(step, Building())
+        read(node, Building())
     except Refused:
         return False
     return True
@@ -85,7 +110,7 @@ def validator() -> Any:
     kinds = Draft7Validator.TYPE_CHECKER.redefine("number", lambda _checker, value: is_number(value))
     kind = extend(  # type: ignore[no-untyped-call]
         Draft7Validator,
-        {"anyOf": any_of, "required": required, "additionalProperties": additional_properties},
+        {"anyOf": any_of, "required": required, "additionalProperties": additional_properties, "items": items},
         type_checker=kinds,
     )
     return kind(flow_schema(), format_checker=checker)
@@ -104,9 +129,9 @@ def judged_by(parse: Callable[[Any], object]) -> Callable[[object], bool]:
     return check
 
 
-def any_of(validator: Any, branches: Sequence[Schema], instance: object, schema: Schema) -> Iterator[ValidationError]:
+def any_of(validator: Any, forms: Sequence[Schema], instance: object, schema: Schema) -> Iterator[ValidationError]:
     kind = kind_of(instance)
-    fitting = [branch for branch in branches if kind in kinds_of(branch)]
+    fitting = [form for form in forms if kind in kinds_of(form)]
     if not fitting:
         yield ValidationError("", validator="type", instance=instance, schema=schema)
         return
@@ -115,6 +140,12 @@ def any_of(validator: Any, branches: Sequence[Schema], instance: object, schema:
             return
         fitting.sort(key=lambda branch: likeness(branch, instance), reverse=True)
     yield from validator.descend(instance, fitting[0])
+
+
+def items(validator: Any, item: Schema, instance: object, schema: Schema) -> Iterator[ValidationError]:
+    if isinstance(instance, list):
+        for number in instance.wrong if isinstance(instance, Suspects) else range(len(instance)):
+            yield from validator.descend(instance[number], item, path=number)
 
 
 def required(validator: Any, names: Sequence[str], instance: object, schema: Schema) -> Iterator[ValidationError]:

@@ -58,5 +58,6 @@ def plain_name(name: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in a sentence: `a`, `b`, `c`."""
-    return ", ".join(f"`{name}`" for name in names)
+    """Names in a sentence: `a`, `b`, `c`; of very many, the first."""
+    names = list(names)
+    return ", ".join(f"`{name}`" for name in names[:30]) + (", …" if len(names) > 30 else "")
