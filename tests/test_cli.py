@@ -311,6 +311,20 @@ def test_what_steers_a_terminal_is_never_written_raw(arguments: list[str], tmp_p
     assert [] == [char for char in ended.stdout + ended.stderr if char in "\x1b\u202e"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--lang", "ja", "validate", "x.yaml"], "ja"),
+        (["validate", "x.yaml", "--lang=zh_CN"], "zh_CN"),
+        (["validate", "x.yaml"], None),
+        (["validate", "--lang"], None),
+        (["validate", "--lang="], None),
+    ],
+)
+def test_the_language_is_known_before_anything_is_said(arguments: list[str], expected: str | None) -> None:
+    assert expected == language(arguments)
+
+
 def test_the_words_are_chosen_by_lang(tmp_path: Path) -> None:
     english, other = run(tmp_path, "nosuch.yaml"), run(tmp_path, "nosuch.yaml", "--lang", "tlh")
     assert english == other

@@ -1,4 +1,7 @@
-"""What every command shares: it loads only when it is used, its help shows examples first, and it ends with a stated code."""
+"""What every command shares: it loads only when it is used, its help shows examples first, and it ends with a stated code.
+
+A command's file is loaded after the language was chosen, so its help is made in that language.
+"""
 
 import os
 import sys
