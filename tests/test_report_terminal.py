@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from io import BytesIO, TextIOWrapper
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,23 @@ def test_secrets_do_not_reach_the_stream() -> None:
     text = told(lambda stream: open_terminal(stream, Redactor([secret]).redact, {}), events)
     assert "│ The key is ***\n" in text
     assert "sesame" not in text
+
+
+def test_a_secret_in_the_flow_file_is_masked_where_the_line_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "paint.yaml"
+    path.write_text("\n" * 6 + "      - contains: sesame-opens-this-cave\n", "utf-8")
+    events: list[Event] = [
+        case(path=str(path)),
+        StepStarted(1, "", 3, ()),
+        check("failed"),
+        StepEnded(1, "failed", 1),
+        CaseEnded("failed", 1),
+    ]
+    text = told(
+        lambda stream: open_terminal(stream, Redactor(["sesame-opens-this-cave"]).redact, {}),
+        enveloped([(0, suite(1)), *((1, event) for event in events)]),
+    )
+    assert "      7 |       - contains: ***\n" in text
 
 
 # ── how it looks ─────────────────────────────────────────────────────────────────────────────────────────────────────
