@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli import language
+
 HERE = Path(__file__).parent
 WORKFLOWS = HERE.parent / "workflows"
 GOLDEN = HERE / "data" / "cli"
