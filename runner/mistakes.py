@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import yaml
 
 from runner.diagnostics import Diagnostic, Severity, Span
-from runner.source import Node, events
+from runner.source import MAX_DEPTH, Node, events
 from runner.words import _
 
 __all__ = ["TEMPLATE", "dollar_braces", "explain_failure", "find_traps", "write", "write_quoted"]
@@ -89,8 +89,8 @@ class Fix:
 Rule = Callable[[Failure, int], Iterator[Fix]]
 
 
-def explain_failure(error: yaml.MarkedYAMLError, text: str, lines: Sequence[str], path: str) -> Diagnostic:
-    """Turn libyaml's refusal into the one diagnostic to show for it."""
+def explain_failure(error: yaml.MarkedYAMLError, lines: Sequence[str], path: str) -> Diagnostic:
+    """Turn libyaml's refusal of a file into the one diagnostic to show for it."""
     mark = error.problem_mark or error.context_mark
     last = len(lines) - 1
     while last and not lines[last].strip():
@@ -100,13 +100,13 @@ def explain_failure(error: yaml.MarkedYAMLError, text: str, lines: Sequence[str]
     opened = min(error.context_mark.line, last) if error.context_mark else line
     opened_column = error.context_mark.column if error.context_mark else column
     failure = Failure(lines, error.problem or "", line, column, opened, opened_column)
-    fix = next(working(failure, text, end=mark.line if mark else 0), None) or plain_words(failure)
+    fix = next(working(failure, mark.line if mark else 0), None) or plain_words(failure)
     hint = fix.hint if fix.hint is not None else write(next(iter(fix.changes.values())))
     place, begin, end = fix.at
     return Diagnostic(fix.code, fix.message, path, Span(place + 1, begin + 1, place + 1, end + 1), hint=hint)
 
 
-def working(failure: Failure, text: str, end: int) -> Iterator[Fix]:
+def working(failure: Failure, end: int) -> Iterator[Fix]:
     """The proposals that let libyaml read beyond the line where it failed, likeliest first."""
     budget = TRIALS
     tried = set()
@@ -133,13 +133,19 @@ def working(failure: Failure, text: str, end: int) -> Iterator[Fix]:
 
 
 def fails_at(text: str) -> float:
-    """The line, from 0, at which libyaml refuses a text, or infinity."""
+    """The line, from 0, at which libyaml refuses a text or the text goes too deep, or infinity."""
+    depth = 0
+    next_event = events(text)
     try:
-        next_event = events(text)
-        while next_event() is not None:
-            pass
+        while (event := next_event()) is not None:
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > MAX_DEPTH:
+                return float(event.start_mark.line)
     except yaml.MarkedYAMLError as error:
-        return error.problem_mark.line if error.problem_mark else 0
+        return float(error.problem_mark.line) if error.problem_mark else 0
     return float("inf")
 
 

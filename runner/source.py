@@ -334,7 +334,7 @@ def understand(text: str, path: str) -> Document:
         from runner.mistakes import explain_failure
 
         lines = split(text)
-        raise Problems([explain_failure(error, text, lines, path)], lines) from None
+        raise Problems([explain_failure(error, lines, path)], lines) from None
     lines = split(text)
     findings = builder.findings
     if TRAPS.search(text):

@@ -376,6 +376,8 @@ HOSTILE = {
     "zeros": (b"\x00" * MIB, "control-character"),
     "not text": (b"\xfe" * MIB, "not-utf-8"),
     "comments": (b"".join(b"k%d: v #x\n" % n for n in range(60_000)), "cut-by-comment"),
+    "an error above brackets": (b"a: b: c\nd: " + b"[" * 500_000, "needs-quotes"),
+    "an error above levels": (b"a: b: c\n" + b"".join(b" " * n + b"a:\n" for n in range(1000)), "needs-quotes"),
     "full-width signs": ("- ：\u3000“\n".encode() * 60_000, "none"),
     "an error on the last line": (b"k: 'v'\n" * 100_000 + b"  x: y", "bad-indentation"),
 }
