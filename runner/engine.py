@@ -35,6 +35,7 @@ from runner.model import (
     Role,
     Run,
     RunStatus,
+    Sample,
     Step,
     Thread,
     ThreadSetup,
@@ -181,6 +182,8 @@ class Conversation:
     """What must be deleted: its id, and the operation that does it."""
     live: Run | None = None
     """The run that has not ended, as last seen."""
+    status: str = ""
+    """What the step's run was last seen as."""
     told_to_stop: float | None = None
     """When we were, if we were."""
     step: int = 0
@@ -301,8 +304,9 @@ class Conversation:
     async def run(self, step: Step) -> tuple[Run, float]:
         """Create a run and wait for its end; the run as the service holds it then, and the seconds it took."""
         overrides = self.filled(step.run)
-        sample = step.sample if isinstance(step.sample, str) or step.sample is None else step.sample.text
-        sample = self.filled(sample)
+        sample = step.sample.text if isinstance(step.sample, Sample) else step.sample
+        # No other service sees the sample, so nothing in it can be wrong there.
+        sample = self.filled(sample) if self.target.simulated else None
         began = self.clock.now()
         if not self.streaming:
             run = await self.create_run(step, self.target.create_run(self.thread_id, self.assistant_id, overrides, sample))
@@ -318,7 +322,7 @@ class Conversation:
             run = await creating
             operation.id, operation.request_id = run.id, run.request_id
             has_id(run.id)
-            self.live = run
+            self.live, self.status = run, run.status
             self.check_run(run, step)
             self.warn(run.notes)
             if not (step.run and step.run.model) and run.model and self.model and run.model != self.model:
@@ -337,8 +341,10 @@ class Conversation:
             elif run.status not in SETTLED:
                 await self.clock.sleep(FIRST_PAUSE)
             while True:
-                run = await self.target.read_run(self.thread_id, run.id)
-                operation.request_id = run.request_id
+                seen = await self.target.read_run(self.thread_id, run.id)
+                operation.request_id = seen.request_id
+                same("id", seen.id, run.id)
+                run = seen
                 self.check_run(run, step)
                 self.saw(run)
                 if run.status in SETTLED:
@@ -396,8 +402,6 @@ class Conversation:
             operation.id = mine[-1].id if mine else ""
             if run.status == RunStatus.COMPLETED and not (text or calls or sources):
                 raise Trouble(_("the run completed but left no text, no image and no call"))
-            if messages:
-                self.last_message = messages[0].id
         usage = run.usage
         self.emit(
             AnswerReceived(
@@ -488,24 +492,21 @@ class Conversation:
         return trouble
 
     def check_run(self, run: Run, step: Step) -> None:
-        if self.live is not None:
-            same("id", run.id, self.live.id)
         same("thread_id", run.thread_id, self.thread_id)
         same("assistant_id", run.assistant_id, self.assistant_id)
         same("model", run.model, step.run.model if step.run else None)
 
     def saw(self, run: Run) -> None:
-        if self.live is not None and run.status != self.live.status:
+        if run.status != self.status:
             self.emit(RunStatusChanged(self.step, run.id, run.status))
-        self.live = None if run.status in ENDED else run
+        self.live, self.status = None if run.status in ENDED else run, run.status
 
     def overdue(self, limit: float) -> str:
         if self.live is None:
             return _("the step was not over after {seconds:g} s").format(seconds=limit)
-        status = self.live.status
-        if status in WAITING:
-            return _("the run was still `{status}` after {seconds:g} s").format(status=status, seconds=limit)
-        return _("the run was in the unknown state `{status}` after {seconds:g} s").format(status=status, seconds=limit)
+        if self.status in WAITING:
+            return _("the run was still `{status}` after {seconds:g} s").format(status=self.status, seconds=limit)
+        return _("the run was in the unknown state `{status}` after {seconds:g} s").format(status=self.status, seconds=limit)
 
     def warn(self, messages: Sequence[str]) -> None:
         for message in messages:
@@ -554,26 +555,32 @@ class Conversation:
         self.live = None
 
     async def clean_up(self, *, hurry: bool) -> None:
-        """Delete what was made, newest first; raise Trouble when something is left."""
+        """Delete what was made; raise Trouble when something is left. When told to stop meanwhile, hurry."""
         self.step = 0
-        trouble: Trouble | None = None
         now = self.clock.now()
         limit = SIGNAL_SECONDS - now + (self.told_to_stop or now) if hurry else STEP_SECONDS
         try:
             async with self.clock.timeout(limit):
                 await self.stop_run(SIGNAL_SECONDS / 2 if hurry else SETTLE_SECONDS)
-                for id, undo in reversed(list(self.made.items())):
-                    try:
-                        with self.operation(undo) as operation:
-                            operation.id = id
-                            await (
-                                self.target.delete_thread(id) if undo == "delete_thread" else self.target.delete_assistant(id)
-                            )
-                        del self.made[id]
-                    except Trouble as error:
-                        trouble = trouble or error
-        except TimeoutError:
-            trouble = trouble or Trouble(_("there was no time to delete what was made"))
+                await self.delete_all()
+        except TimeoutError as error:
+            raise Trouble(_("there was no time to delete what was made")) from error
+        except asyncio.CancelledError:
+            if not hurry:
+                await self.clean_up(hurry=True)
+            raise
+
+    async def delete_all(self) -> None:
+        """Newest first, each whatever became of the others; raise the first Trouble."""
+        trouble: Trouble | None = None
+        for id, undo in reversed(list(self.made.items())):
+            try:
+                with self.operation(undo) as operation:
+                    operation.id = id
+                    await (self.target.delete_thread(id) if undo == "delete_thread" else self.target.delete_assistant(id))
+                del self.made[id]
+            except Trouble as error:
+                trouble = trouble or error
         if trouble:
             raise trouble
 

@@ -14,6 +14,7 @@ from runner.plan import Case
 from tests.engine_fixtures import (
     DELETED,
     STREAM,
+    Pieces,
     SteadyClock,
     Talk,
     closing,
@@ -190,6 +191,34 @@ def test_a_stream_that_fails_is_left_and_the_run_polled(rest: tuple[Any, ...], w
     assert (Outcome.PASSED, [warning]) == (result.outcome, result.warnings)
 
 
+def test_a_silent_stream_is_closed_before_the_run_is_polled() -> None:
+    order: list[str] = []
+
+    class Watched(Pieces):
+        async def aclose(self) -> None:
+            order.append("closed")
+
+    class Watching(Talk):
+        async def __call__(self, request: httpx.Request) -> httpx.Response:
+            order.append(request.method)
+            return await super().__call__(request)
+
+    talk = streamed(talk=Watching()).gives(
+        httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=Watched([*STREAM[:3], 600.0]))
+    )
+    talk.asks("GET", "/threads/t1/runs/r1").answers(**run("completed"))
+    played(closing(reading(talk)), flow(), streaming=True)
+    assert ["POST", "POST", "POST", "POST", "closed", "GET", "GET", "GET", "DELETE", "DELETE"] == order
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_run_that_has_ended_when_it_is_made_is_read_at_once(streaming: bool) -> None:
+    talk = opening().asks("POST", "/threads/t1/runs").answers(**run("completed"))
+    talk.asks("GET", "/threads/t1/runs/r1").answers(**run("completed"))
+    result = played(closing(reading(talk)), flow(), streaming=streaming)
+    assert (Outcome.PASSED, [], 0.0) == (result.outcome, result.warnings, result.seconds)
+
+
 def test_comments_do_not_keep_a_silent_stream_alive() -> None:
     noise = [piece for _each in range(20) for piece in (b": keep-alive\n\n", 15.0)]
     talk = streamed(*STREAM[:3], *noise).asks("GET", "/threads/t1/runs/r1").answers(**run("completed"))
@@ -217,6 +246,22 @@ def test_an_event_alone_is_no_verdict() -> None:
     )
     result = played(closing(talk), flow(), streaming=True)
     assert (Outcome.ERROR, "the run ended as `failed`: c: m") == (result.outcome, result.reason)
+
+
+def test_the_run_that_was_streamed_must_be_the_run_that_is_read() -> None:
+    talk = streamed(*STREAM).asks("GET", "/threads/t1/runs/r1").answers(**run("completed", id="r9"))
+    result = played(closing(talk), flow(), streaming=True)
+    assert (Outcome.ERROR, "the answer has another `id`: r9 instead of r1") == (result.outcome, result.reason)
+
+
+def test_a_run_that_goes_on_after_its_last_event_is_polled_on() -> None:
+    talk = streamed(*STREAM).asks("GET", "/threads/t1/runs/r1").answers(**run("in_progress"))
+    talk.asks("GET", "/threads/t1/runs/r1").answers(**run("completed"))
+    result = played(closing(reading(talk)), flow(), streaming=True)
+    assert (Outcome.PASSED, ["queued", "in_progress", "completed", "in_progress", "completed"]) == (
+        result.outcome,
+        result.statuses,
+    )
 
 
 # ── states ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -391,6 +436,20 @@ def test_ctrl_c_while_the_assistant_is_being_made_deletes_it() -> None:
     assert [("POST", "/assistants"), ("DELETE", "/assistants/a1")] == talk.asked
     assert seconds <= 2
     assert () == events[-1].left
+
+
+def test_ctrl_c_while_cleaning_up_does_not_leave_things_behind() -> None:
+    class Slow(Talk):
+        async def __call__(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "DELETE":
+                await asyncio.sleep(0.5)
+            return await super().__call__(request)
+
+    talk = closing(reading(polled("completed", talk=Slow())))
+    events, seconds = cancelled(talk, 0.3)
+    assert [("DELETE", "/threads/t1"), ("DELETE", "/assistants/a1")] == talk.asked[-2:]
+    assert ("passed", ()) == (events[-1].outcome, events[-1].left)
+    assert seconds <= 2
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_names_what_is_left() -> None:
@@ -689,6 +748,18 @@ def test_a_value_that_cannot_be_saved_is_an_error(wanted: SavedValue, text: str,
     assert [(1, "error", reason)] == result.steps
 
 
+def test_a_value_that_cannot_be_saved_again_is_not_the_old_one() -> None:
+    order = {"order": SavedValue(matches=r"#(\d+)")}
+    steps = (
+        Step(user="Draw a cat.", save=order),
+        Step(user="Bye.", save=order, continue_=True),
+        Step(user="Where is ${order}?"),
+    )
+    talk = second(reading(polled("completed"), text="It is #1."), "Bye.", "Bye.")
+    result = played(closing(talk), flow(*steps))
+    assert (3, "error", "`order` has no value") == result.steps[2]
+
+
 def test_a_check_whose_value_is_missing_is_an_error_and_not_a_pass() -> None:
     talk = closing(reading(polled("completed")))
     step = Step(user="Draw a cat.", expect=(expect("contains", "${animal}"), expect("contains", "${order}")))
@@ -702,6 +773,13 @@ def test_a_text_that_becomes_empty_is_an_error() -> None:
     del talk.exchanges[2:]
     result = played(closing(talk), flow(Step(user="${animal}")), variables={"animal": " "})
     assert [(1, "error", "`${animal}` became empty")] == result.steps
+
+
+def test_a_sample_matters_only_where_it_is_played() -> None:
+    step = Step(user="Draw a cat.", sample="${animal}")
+    talk = closing(reading(polled("completed")))
+    assert Outcome.PASSED == played(talk, flow(step), variables={"animal": ""}).outcome
+    assert "runflow.sample" not in talk.requests[3].extensions
 
 
 def test_variables_are_filled_in_for_the_service() -> None:

@@ -13,6 +13,7 @@ from runner.registry import targets
 from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, lacking, open_target
 from runner.targets.assistant_api import AssistantApi, refused_certificate
 from runner.targets.dashscope import DashScope, DashScopeChina
+from runner.targets.embedded import Embedded
 from runner.transport.network import open_client
 from tests.engine_fixtures import Talk, message, on_virtual_time, page, run, target
 
@@ -103,8 +104,8 @@ def test_a_refused_key_is_reported_after_one_request_with_its_variable_and_both_
     with pytest.raises(TargetError) as raised:
         asked(kind, connection(), httpx.Response(401, json=body))
     assert (
-        "POST /assistants: 401 InvalidApiKey: Invalid API-key … provided.: check the key in DASHSCOPE_API_KEY; a key belongs to "
-        "one site: target `dashscope` is the international one, `dashscope-cn` China's (request id q1)"
+        "POST /assistants: 401 InvalidApiKey: Invalid API-key … provided.: check the key in DASHSCOPE_API_KEY; a key belongs "
+        "to one site: target `dashscope` is the international one, `dashscope-cn` China's (request id q1)"
     ) == raised.value.sentence
 
 
@@ -202,6 +203,7 @@ def test_what_a_flow_needs_and_a_target_lacks_is_said_before_the_first_call() ->
         "target `small` cannot use an existing thread by `id`",
     ] == list(lacking(needy, "small", little))
     assert [] == list(lacking(needy, "dashscope", DashScope.capabilities))
+    assert ["target `embedded` has no tool `my-plugin`"] == list(lacking(needy, "embedded", Embedded.capabilities))
 
 
 def test_the_reason_of_a_refused_certificate_is_found_beneath() -> None:
