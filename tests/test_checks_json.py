@@ -271,6 +271,7 @@ def test_a_schema(schema: dict[str, object], answer: str, expected: tuple[str, .
     assert expected == verdict("json", JsonSchema(schema), answer)
 
 
+@pytest.mark.filterwarnings("ignore")  # jsonschema warns when it does fetch
 def test_a_schema_in_another_file_is_not_read(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text('{"type": "string"}')
