@@ -354,7 +354,8 @@ def read_listed(node: Node, building: Building) -> Expectation:
         make, _, optional = check_reader(node.value)
         if not optional:
             raise Refused
-        return Expectation(node.value, make(), node.span, node.span)  # type: ignore[call-arg]
+        place = node.span
+        return Expectation(node.value, make(), place, place)  # type: ignore[call-arg]
     if len(mapping(node)) != 1:
         raise Refused
     return read_checks(node, building)[0]

@@ -265,7 +265,9 @@ def with_instructions(sources: Sources, path: Path, node: Node) -> Node:
     named = Named(sources, path, file)
     text = named.text(MAX_PROMPT)
     if not text.strip():
-        raise named.refusal("empty-instructions", _("`{file}` is empty").format(file=file.value), _("write the instructions into it"))
+        raise named.refusal(
+            "empty-instructions", _("`{file}` is empty").format(file=file.value), _("write the instructions into it")
+        )
     prompt = Node(text, text, "|", Mark(0, 0), Mark(len(named.lines), 0))
     sources.enter(named.shown, named.lines, prompt)
     return with_value(node, node.value | {"instructions": prompt})

@@ -3,6 +3,7 @@
 import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from runner.lint import tool_names
@@ -95,21 +96,30 @@ def named(name: str) -> list[Path]:
         return [path]
     if not glob.has_magic(name):
         raise FileNotFoundError(2, _("there is no such file or folder"), name)
+    fixed = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
     matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207  Path.glob takes no absolute pattern
-    return [flow for match in matches for flow in (below(match) if match.is_dir() else [match] if is_flow(match) else [])]
+    found = []
+    for match in matches:
+        if any(is_aside(folder) for folder in match.parents if folder != fixed and folder.is_relative_to(fixed)):
+            continue
+        found += below(match) if match.is_dir() and not is_aside(match) else [match] if is_flow(match) else []
+    return found
 
 
 def below(folder: Path) -> list[Path]:
-    """The flows in a folder and its folders; links to folders are not followed, so that no circle is walked."""
+    """The flows in a folder and its folders."""
     found = []
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.name.startswith(("_", ".")):
-            continue
         if entry.is_dir():
-            found += [] if entry.is_symlink() else below(entry)
+            found += [] if is_aside(entry) else below(entry)
         elif is_flow(entry):
             found.append(entry)
     return found
+
+
+def is_aside(folder: Path) -> bool:
+    """Whether a folder is passed over: hidden or private by its name, or a link, which may lead round in a circle."""
+    return folder.name.startswith(("_", ".")) or folder.is_symlink()
 
 
 def is_flow(path: Path) -> bool:

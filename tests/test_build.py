@@ -183,7 +183,7 @@ def mutated(draw: st.DrawFn) -> object:
         elif change == "delete" and at != "root":
             del holder[at]  # type: ignore[arg-type]
         elif isinstance(holder, dict) and at != "root":
-            value = holder.pop(at) if change == "rename" else draw(st.sampled_from(VALUES))  # type: ignore[call-overload]
+            value = holder.pop(at) if change == "rename" else draw(st.sampled_from(VALUES))  # type: ignore[arg-type]
             holder[draw(st.sampled_from(NAMES))] = deepcopy(value)
     assert isinstance(root, dict)
     return root["root"]

@@ -1,0 +1,141 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runner.diagnostics import Problems, Severity
+from runner.load import examine, load
+
+OK = Path(__file__).parent / "data" / "ok"
+STEPS = "steps:\n  - user: Hello.\n    expect: hello\n"
+
+
+def write(folder: Path, assistant: str, steps: str = STEPS) -> Path:
+    path = folder / "flow.yaml"
+    path.write_text(f"assistant:\n  {assistant}\n{steps}", encoding="utf-8")
+    return path
+
+
+def codes(path: Path) -> list[str]:
+    return [each.code for each in examine(path).diagnostics]
+
+
+@pytest.mark.parametrize("path", sorted(OK.glob("*.yaml")), ids=lambda path: path.stem)
+def test_valid_flows_have_no_findings(path: Path) -> None:
+    found = examine(path)
+    assert () == found.diagnostics
+    assert found.flow is not None
+    assert path == found.flow.path
+
+
+def test_everything_is_read_as_written() -> None:
+    flow = load(OK / "everything.yaml")
+    assert ("qwen-max", "1.10", "no", "Answer from ${document1} about ${動物}.\n", {"team": "007"}) == (
+        flow.assistant.model,
+        flow.assistant.name,
+        flow.assistant.description,
+        flow.assistant.instructions,
+        flow.assistant.metadata,
+    )
+    assert {"動物": "猫", "price": "1.10", "literal": "costs ${price}"} == flow.variables
+    assert ({"colour": "red"}, {"colour": "true", "動物": "犬"}) == flow.cases
+    assert (("smoke", "2024"), 900.0) == (flow.tags, flow.timeout)
+
+
+def test_rows_of_a_csv_file_are_data() -> None:
+    assert (
+        {"animal": "ragdoll cat", "word": "cat, or kitten"},
+        {"animal": "犬", "word": "0123"},
+        {"animal": 'a "big"\nfox', "word": "${fox}"},
+    ) == load(OK / "rows.yaml").cases
+
+
+def test_load_raises_every_problem(tmp_path: Path) -> None:
+    with pytest.raises(Problems) as caught:
+        load(write(tmp_path, "modle: x\n  temperatur: 1"))
+    assert ["unknown-key", "unknown-key"] == [each.code for each in caught.value.diagnostics]
+
+
+def test_a_step_without_a_check_is_a_warning_unless_checks_are_required(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: m", "steps:\n  - user: Hello.\n")
+    (warning,) = examine(path).diagnostics
+    (error,) = examine(path, require_checks=True).diagnostics
+    assert (Severity.WARNING, Severity.ERROR) == (warning.severity, error.severity)
+    assert examine(path).flow is not None
+    assert examine(path, require_checks=True).flow is None
+
+
+def test_environment_variables_are_used_only_where_allowed(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: m\n  instructions: I am ${env.PERSON}.")
+    assert ["environment-not-allowed"] == codes(path)
+    assert () == examine(path, environment={"PERSON"}).diagnostics
+
+
+@pytest.mark.parametrize(
+    ("assistant", "code"),
+    [
+        ("model: m\n  instructions: {file: ../outside.md}", "file-outside"),
+        ("model: m\n  instructions: {file: link.md}", "file-outside"),
+        ("model: m\n  instructions: {file: .env}", "file-outside"),
+        ("model: m\n  instructions: {file: pipe}", "unreadable-file"),
+        ("model: m\n  instructions: {file: .}", "unreadable-file"),
+        ("model: m\n  instructions: {file: circle}", "file-missing"),
+        ('model: m\n  instructions: {file: "a\\0b"}', "file-missing"),
+        ("model: m\n  instructions: {file: large.md}", "too-large"),
+        ("use: link.yaml", "file-outside"),
+        ("use: ../outside.yaml", "file-outside"),
+    ],
+)
+def test_only_files_below_the_folder_are_read(assistant: str, code: str, tmp_path: Path) -> None:
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    (tmp_path / "outside.md").write_text("secret")
+    (tmp_path / "outside.yaml").write_text("model: secret")
+    (folder / ".env").write_text("KEY=secret")
+    (folder / "link.md").symlink_to(tmp_path / "outside.md")
+    (folder / "link.yaml").symlink_to(tmp_path / "outside.yaml")
+    (folder / "circle").symlink_to(folder / "circle")
+    (folder / "large.md").write_bytes(b"x" * (1024 * 1024 + 1))
+    os.mkfifo(folder / "pipe")
+    found = examine(write(folder, assistant))
+    assert [code] == [each.code for each in found.diagnostics]
+    assert "secret" not in str(found.diagnostics)
+
+
+def test_keys_beside_use_win_and_its_mistakes_are_shown_in_its_file(tmp_path: Path) -> None:
+    (tmp_path / "_shop.yaml").write_text("model: qwen-max\nname: Shop\ntemperature: 9\n", encoding="utf-8")
+    assert (
+        found := examine(write(tmp_path, "use: _shop.yaml\n  name: Mine\n  temperature: 1")).flow
+    ) is not None and "Mine" == found.assistant.name
+    examined = examine(write(tmp_path, "use: _shop.yaml"), shown="flows/flow.yaml")
+    (wrong,) = examined.diagnostics
+    assert ("flows/_shop.yaml", 3) == (wrong.path, wrong.span and wrong.span.line)
+    assert "temperature: 9" == examined.lines(wrong.path)[2]
+
+
+def test_a_flow_reached_by_a_link_finds_its_files_beside_the_real_one(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "prompt.md").write_text("Be kind.", encoding="utf-8")
+    write(real, "model: m\n  instructions: {file: prompt.md}")
+    (tmp_path / "linked.yaml").symlink_to(real / "flow.yaml")
+    assert "Be kind." == load(tmp_path / "linked.yaml").assistant.instructions
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200) | st.text(alphabet="a:- {}[]\n'\"#&*$,\t：user", max_size=80).map(str.encode))
+def test_any_bytes_end_in_a_verdict(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "any.yaml"
+    path.write_bytes(b"assistant: {model: m}\nsteps:\n  - " + data)
+    found = examine(path)
+    assert (found.flow is None) == any(each.severity is Severity.ERROR for each in found.diagnostics)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet='a,"\n\r é$', max_size=40))
+def test_any_csv_ends_in_a_verdict(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rows.csv").write_bytes(text.encode())
+    found = examine(write(tmp_path, "model: m", "cases: {file: rows.csv}\n" + STEPS))
+    assert (found.flow is None) == any(each.severity is Severity.ERROR for each in found.diagnostics)
