@@ -59,8 +59,8 @@ def answers(yes: bool) -> tuple[str, str, str]:
 
 def flow_text(purpose: str, said: str, word: str) -> str:
     """The flow as a file, with the line that tells editors where its schema is."""
-    sample = _("A sample answer: {word}.").format(word=word)
-    note = _("an answer you would be happy with; played where no model answers")
+    sample = _("This sample answer mentions {word}.").format(word=word)
+    note = _("An answer you would be happy with. It is played where no model answers; a model never sees it.")
     return "\n".join(
         (
             f"# yaml-language-server: $schema={SCHEMA}",
@@ -70,7 +70,8 @@ def flow_text(purpose: str, said: str, word: str) -> str:
             "",
             "steps:",
             f"  - user: {scalar(said)}",
-            f"    sample: {scalar(sample)}  # {note}",
+            f"    # {note}",
+            f"    sample: {scalar(sample)}",
             "    expect:",
             f"      - contains: {scalar(word)}",
             "",
