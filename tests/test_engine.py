@@ -690,6 +690,20 @@ def test_a_failed_step_goes_on_when_told_and_still_counts() -> None:
     assert (Outcome.FAILED, [(1, "failed", ""), (2, "passed", "")]) == (result.outcome, result.steps)
 
 
+def test_a_failed_check_outranks_one_that_could_not_be_judged() -> None:
+    step = Step(user="Draw a cat.", expect=(expect("contains", "${order}"), expect("contains", "dog")))
+    result = played(closing(reading(polled("completed"))), flow(step))
+    assert (Outcome.FAILED, ["error", "failed"]) == (result.outcome, [outcome for _step, _check, outcome in result.verdicts])
+
+
+def test_a_run_is_cancelled_before_the_conversation_goes_on() -> None:
+    talk = polled("requires_action").asks("POST", "/threads/t1/runs/r1/cancel").answers(**run("cancelled"))
+    talk.asks("GET", "/threads/t1/runs/r1").answers(**run("cancelled"))
+    steps = (Step(user="Draw a cat.", continue_=True), Step(user="Bye."))
+    result = played(closing(second(talk, "Bye.", "Bye.")), flow(*steps))
+    assert [(1, "error"), (2, "passed")] == [(step, outcome) for step, outcome, _reason in result.steps]
+
+
 def test_a_skipped_step_is_left_out_with_its_reason() -> None:
     result = played(closing(reading(polled("completed"))), flow(Step(user="Hello.", skip="not yet"), Step(user="Draw a cat.")))
     assert (Outcome.PASSED, [(1, "skipped", "not yet"), (2, "passed", "")]) == (result.outcome, result.steps)
