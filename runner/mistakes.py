@@ -21,6 +21,8 @@ LONGEST: Final = 2_000
 """Longer lines are not searched for causes."""
 TRIALS: Final = 2_500_000
 """Characters that may be read again in search of the cause."""
+SEARCHED: Final = 20_000_000
+"""Characters that may be looked at in search of traps; only a file made to be slow has so many values on long lines."""
 LOOK_BACK: Final = 40
 """Lines above a failure in which an unclosed quote is looked for."""
 
@@ -56,6 +58,8 @@ def write(line: str) -> str:
 
 def write_quoted(line: str, begin: int) -> str:
     """The hint to put the rest of a line in quotes."""
+    if len(line) > LONGEST:
+        return _("put the text in quotes")
     return write(rewritten(line, begin, len(line), quoted(line[begin:].rstrip())))
 
 
@@ -150,7 +154,7 @@ def fails_at(text: str) -> float:
 
 
 def shape(line: str) -> re.Match[str]:
-    found = SHAPE.match(line)
+    found = SHAPE.match(line[:LONGEST])
     assert found is not None  # every part of it may be empty
     return found
 
@@ -226,7 +230,7 @@ def dollar_braces(line: str) -> str:
 
 def narrowed(line: str) -> tuple[str, int | None]:
     """A line with the plain signs of YAML, and the column of the first other one; None when there is none."""
-    if not WIDE.search(line):
+    if len(line) > LONGEST or not WIDE.search(line):
         return line, None
     found: list[int] = []
     front = re.match(r"[ \u3000\u00a0]*", line)
@@ -551,7 +555,7 @@ def levels(failure: Failure, index: int) -> list[tuple[int, int]]:
     limit = 10_000
     for place in range(index - 1, -1, -1):
         line = failure.lines[place]
-        front = re.match(r" *((?:- +)*)(?=\S)", line)
+        front = re.match(r" *((?:- +)*)(?=\S)", line[:LONGEST])
         if front is None or line.lstrip().startswith("#"):
             continue
         columns = [front.end(), *(front.start(1) + dash.start() for dash in re.finditer("-", front[1]))]
@@ -733,7 +737,8 @@ class Place(NamedTuple):
     lines: Sequence[str]
 
     def line(self) -> str:
-        return self.lines[self.node.line - 1]
+        # libyaml may see an empty value begin behind the last line.
+        return self.lines[self.node.line - 1] if self.node.line <= len(self.lines) else ""
 
 
 Trap = Callable[[Place], Iterator[Diagnostic]]
@@ -746,6 +751,7 @@ def find_traps(root: Node, text: str, lines: Sequence[str], path: str) -> Iterat
         for traps in (SCALAR_TRAPS, MAPPING_TRAPS, LIST_TRAPS)
     )
     seen: set[int] = set()
+    room = SEARCHED
     waiting = [Place(root, "", False, lines)]
     while waiting:
         place = waiting.pop()
@@ -754,6 +760,9 @@ def find_traps(root: Node, text: str, lines: Sequence[str], path: str) -> Iterat
             continue
         seen.add(id(node))
         value = node.value
+        room -= len(place.line()) * (len(value) if isinstance(value, dict) and node.style else 1)
+        if room < 0:
+            return
         if isinstance(value, dict):
             traps = mapping
             for key, child in reversed(value.items()):
@@ -779,7 +788,7 @@ def cut_by_comment(place: Place) -> Iterator[Diagnostic]:
     node = place.node
     if node.style or isinstance(node.value, (list, dict)):
         return
-    line = place.lines[node.end_line - 1]
+    line = place.lines[node.end_line - 1] if node.end_line <= len(place.lines) else ""
     comment = re.compile(r"\s*(?<=\s)#[^\s#]").match(line, node.end_column - 1)
     if comment is None:
         return
@@ -936,14 +945,14 @@ def pattern_in_brackets(place: Place) -> Iterator[Diagnostic]:
 # Each trap with the sign, anywhere in the file, without which it cannot be there.
 SCALAR_TRAPS: Final[dict[str, Trap]] = {
     r"[ \t]#[^\s#]": cut_by_comment,
-    rf"{KEY}:[^\s/]|[：\u3000\u00a0]|^ *(?:- +)*[-{DASHES}][^\s-]|^ *[{DASHES}]": text_for_structure,
+    rf"\w:[^\s/]|[：\u3000\u00a0]|^ *(?:- +)*[-{DASHES}][^\s-]|^ *[{DASHES}]": text_for_structure,
     r"[“”„‘＂]": text_in_curly_quotes,
     r"\{\{": braces_in_text,
     r"[|>]\d": block_sign_with_number,
     r"\\[abeLNPv_]": escape_of_a_control_character,
 }
 MAPPING_TRAPS: Final[dict[str, Trap]] = {
-    rf"{KEY}:[^\s/]|\$[^\s:]*:|[：\u3000\u00a0“”＂‘]|^ *-[A-Za-z]|^ *[{DASHES}]": keys_that_are_not,
+    rf"[\w\$]:[^\s/]|[：\u3000\u00a0“”＂‘]|^ *-[A-Za-z]|^ *[{DASHES}]": keys_that_are_not,
     r"^( *)- [^\s:]+:[ \t]*\r?\n\1  [^\s-]": settings_beside_their_name,
 }
 LIST_TRAPS: Final[dict[str, Trap]] = {r"matches: *\[": pattern_in_brackets}

@@ -28,7 +28,7 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_EXPANSION: Final = 100_000
 MAX_FINDINGS: Final = 1_000
-"""More are not collected: the text shows 20 and JSON at most 64 KB."""
+"""A file with as many is not read any further: the text shows 20 of them and JSON at most 64 KB."""
 FLOW_SUFFIXES: Final = (".yaml", ".yml")
 
 WORDS: Final[Mapping[str, bool | None]] = {
@@ -496,8 +496,6 @@ class Builder:
             if not key:
                 self.find("key-not-text", _("the name before `:` is missing"), event, _("write it, like `user: …`"))
                 return DROPPED
-        if key in parent.places and len(self.findings) == MAX_FINDINGS:
-            return DROPPED
         if key in parent.places:
             first = parent.places[key]
             self.find(
@@ -512,10 +510,10 @@ class Builder:
         return key
 
     def refuse_key(self, node: Node) -> None:
-        from runner.mistakes import TEMPLATE, dollar_braces, write
+        from runner.mistakes import LONGEST, TEMPLATE, dollar_braces, write
 
-        line = self.lines[node.start.line]
-        if braces := TEMPLATE.match(line, max(node.start.column - 1, 0)):
+        line = self.line_at(node.start)
+        if len(line) <= LONGEST and (braces := TEMPLATE.match(line, max(node.start.column - 1, 0))):
             span = Span(node.line, braces.start() + 1, node.line, braces.end() + 1)
             message = _("a variable is not written `{written}`").format(written=braces[0])
             self.find_at("template-braces", message, span, write(dollar_braces(line)))
@@ -533,7 +531,7 @@ class Builder:
             from runner.mistakes import write_quoted
 
             mark = event.start_mark
-            line = self.lines[mark.line]
+            line = self.line_at(mark)
             tag = re.compile(r"(?:&\S+\s+)?(!\S*)").match(line, mark.column)
             begin, end = tag.span(1) if tag else (mark.column, mark.column + 1)
             written = tag[1] if tag else event.tag
@@ -552,7 +550,7 @@ class Builder:
         if node is None or id(node) in self.open:
             from runner.mistakes import write_quoted
 
-            hint = write_quoted(self.lines[event.start_mark.line], event.start_mark.column)
+            hint = write_quoted(self.line_at(event.start_mark), event.start_mark.column)
             if node is None:
                 message = _("`{alias}` repeats a value marked `{anchor}`, and there is none").format(
                     alias=written, anchor=f"&{name}"
@@ -591,7 +589,7 @@ class Builder:
 
     def find_unused(self, name: str, node: Node, written: str) -> None:
         """An anchor that nothing repeats was a text that begins with `&`, or is left over."""
-        line = self.lines[node.start.line]
+        line = self.line_at(node.start)
         begin = node.start.column
         if not line.startswith(f"&{name}", begin):
             return
@@ -605,6 +603,10 @@ class Builder:
             hint = write_quoted(line, begin)
             self.find_at("needs-quotes", message, span, hint)
 
+    def line_at(self, mark: Any) -> str:
+        # libyaml may see an empty value begin behind the last line.
+        return self.lines[mark.line] if mark.line < len(self.lines) else ""
+
     @cached_property
     def lines(self) -> tuple[str, ...]:
         return split(self.text)
@@ -613,8 +615,9 @@ class Builder:
         self.find_at(code, message, spanning(event.start_mark, event.end_mark), hint, related)
 
     def find_at(self, code: str, message: str, span: Span, hint: str, related: tuple[Related, ...] = ()) -> None:
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(Diagnostic(code, message, self.path, span, hint=hint, related=related))
+        self.findings.append(Diagnostic(code, message, self.path, span, hint=hint, related=related))
+        if len(self.findings) == MAX_FINDINGS:
+            raise Problems(self.findings, self.lines)
 
     def refusal(self, code: str, message: str, event: Any, hint: str) -> Problems:
         found = Diagnostic(code, message, self.path, spanning(event.start_mark, event.end_mark), hint=hint)

@@ -378,8 +378,18 @@ HOSTILE = {
     "comments": (b"".join(b"k%d: v #x\n" % n for n in range(60_000)), "cut-by-comment"),
     "an error above brackets": (b"a: b: c\nd: " + b"[" * 500_000, "needs-quotes"),
     "an error above levels": (b"a: b: c\n" + b"".join(b" " * n + b"a:\n" for n in range(1000)), "needs-quotes"),
+    "missing spaces on one line": (b"expect: [" + b"a:b, " * 200_000 + b"]", "missing-space"),
+    "missing spaces in one mapping": (b"x: {" + b"".join(b"a%d:b, " % n for n in range(80_000)) + b"}", "none"),
+    "tags on one line": (b"[" + b"!a b, " * 170_000 + b"]", "tag"),
+    "unknown aliases on one line": (b"[" + b"*a, " * 200_000 + b"]", "unknown-alias"),
+    "anchors on one line": (b"[" + b"".join(b"&a%d b, " % n for n in range(90_000)) + b"]", "needs-quotes"),
+    "mappings as keys": (b"[" + b"{{a}}, " * 140_000 + b"]", "key-not-text"),
+    "braces on one line": (b"[" + b"'{{', " * 150_000 + b"]", "none"),
+    "one word and braces": (b"a" * 1_000_000 + b": '{{'", "syntax"),
+    "spaces in front": (b"a: b: c\n" + b" " * 1_000_000 + b"x: y", "needs-quotes"),
+    "spaces above": (b"- " + b" " * 1_000_000 + b"x\n y: z", "syntax"),
     "full-width signs": ("- ：\u3000“\n".encode() * 60_000, "none"),
-    "an error on the last line": (b"k: 'v'\n" * 100_000 + b"  x: y", "bad-indentation"),
+    "an error on the last line": (b"".join(b"k%d: v\n" % n for n in range(80_000)) + b"  x: y", "bad-indentation"),
 }
 
 
@@ -391,8 +401,16 @@ def test_a_hostile_file_gets_its_verdict(name: str) -> None:
     assert all(len(render(each, lines)) < 3000 for each in found)
 
 
-def test_findings_are_not_collected_without_end() -> None:
-    assert 1000 == len(source.parse(b"a: b\n" * 5000, "flow.yaml").findings)
+@pytest.mark.parametrize("text", ["? -{{x}}", "a:\n  b: #c", "- #a", "? ", "a: #b", "-\n- !x", "!x"])
+def test_a_value_behind_the_last_character_is_no_harm(text: str) -> None:
+    read_whatever(text.encode())
+
+
+def test_a_file_with_a_thousand_mistakes_is_not_read_any_further() -> None:
+    with pytest.raises(Problems) as raised:
+        source.parse(b"a: b\n" * 5000 + b"{", "flow.yaml")
+    assert ({"duplicate-key"}, 1000) == ({each.code for each in raised.value.diagnostics}, len(raised.value.diagnostics))
+    assert 1000 == len(source.parse(b"- #b\n" * 5000, "flow.yaml").findings)
 
 
 def test_aliases_may_repeat_100_000_values_and_no_more() -> None:
