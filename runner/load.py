@@ -1,6 +1,5 @@
 """Turn a path into a Flow, or into everything that is wrong with the file; past here nobody reads files named by a flow."""
 
-import csv
 import io
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -330,6 +329,8 @@ def rows(sources: Sources, named: Named, node: Node) -> Node:
 
 def records(named: Named, text: str) -> Iterator[tuple[int, list[str]]]:
     """The rows that hold anything, and the line each begins at."""
+    import csv
+
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begin = 1
     try:

@@ -46,7 +46,9 @@ class Sources(Protocol):
 def validate(sources: Sources) -> Iterator[Diagnostic]:
     """Everything the schema finds wrong with a document; nothing for one that `build` accepts."""
     findings = Findings(sources)
-    errors = [Error.of(error) for error in islice(validator().iter_errors(suspects(sources.root)), MOST)]
+    errors = [
+        Error.of(error) for error in islice(validator().iter_errors(suspects(sources.root, Flow, Building(judged=set()))), MOST)
+    ]
     # A parser's sentence says more than a pattern that does not fit.
     for error in sorted(errors, key=lambda error: error.keyword != "format"):
         yield from findings.about(error)
@@ -58,24 +60,26 @@ class Suspects(list[object]):
     wrong: tuple[int, ...] = ()
 
 
-def suspects(node: Node, annotation: Any = Flow) -> object:
+def suspects(node: Node, annotation: Any, building: Building) -> object:
     """The plain value, without what the reader accepts: jsonschema takes its time over long files."""
     if isinstance(node.value, list):
         if item := item_of(annotation):
-            suspicious = tuple(number for number, each in enumerate(node.value) if not accepted(each, reader_of(item)))
+            suspicious = tuple(
+                number for number, each in enumerate(node.value) if not accepted(each, reader_of(item), building)
+            )
             plain = Suspects([None] * len(node.value))
             plain.wrong = suspicious
             for number in suspicious:
-                plain[number] = suspects(node.value[number], item)
+                plain[number] = suspects(node.value[number], item, building)
             return plain
     elif isinstance(node.value, dict):
         kinds = [branch for branch in branches(annotation) if isinstance(branch, type) and is_dataclass(branch)]
         if kinds == [Flow] or kinds == [Step]:
             keys = {key.name: key.annotation for key in keys_of(kinds[0])}
-            return {name: suspects(each, keys.get(name, object)) for name, each in node.value.items()}
+            return {name: suspects(each, keys.get(name, object), building) for name, each in node.value.items()}
         if EXPECTATIONS in (annotation, *branches(annotation)) or annotation is Expectation:
             values = {name: check_value(checks[name]).annotation for name in node.value if name in checks}
-            return {name: suspects(each, values.get(name, object)) for name, each in node.value.items()}
+            return {name: suspects(each, values.get(name, object), building) for name, each in node.value.items()}
     return node.plain
 
 
@@ -90,9 +94,9 @@ def reader_of(item: Any) -> Reader:
     return read_listed if item is Expectation else reader(item)
 
 
-def accepted(node: Node, read: Reader) -> bool:
+def accepted(node: Node, read: Reader, building: Building) -> bool:
     try:
-        read(node, Building())
+        read(node, building)
     except Refused:
         return False
     return True
