@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import ClassVar, TextIO
+from typing import TYPE_CHECKING, ClassVar, TextIO
 
 from runner import source
 from runner.clean import one_line, visible
@@ -34,6 +34,9 @@ from runner.registry import reporter
 from runner.report import CaseReport, Fold, StepReport, diagnostic, fold_case, fold_step
 from runner.reporters import Guarded, Redact, Reporter, Sink, Stream
 from runner.words import _, ngettext
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 __all__ = ["Look", "Terminal", "open_terminal"]
 
@@ -145,7 +148,9 @@ class Terminal:
 
     def running(self) -> list[str]:
         """What is under way just now, for the moving part of a terminal."""
-        return [] if self.quiet else next((each.running() for each in self.conversations.values()), [])
+        # Another thread asks: a dict must not change while it is walked, and `list` walks it in one go.
+        first = next(iter(list(self.conversations.values())), None)
+        return first.running() if first and not self.quiet else []
 
     def close(self) -> None:
         """Print what was interrupted, and the summary."""
@@ -369,7 +374,8 @@ class Conversation:
         self.lines += self.checks(case.checks, "  ")
         self.lines += self.reason(case, "  ") if case.outcome != Outcome.SKIPPED else []
         self.lines.append(f"  {self.paint.mark(case.outcome)} {self.verdict(case)}")
-        self.lines += [f"    {self.paint.arrow} {visible(image.path)}" for image in case.images if image.path]
+        paths = [visible(image.path).replace("\n", "\\n") for image in case.images if image.path]
+        self.lines += [f"    {self.paint.arrow} {path}" for path in paths]
 
     def verdict(self, case: CaseReport) -> str:
         word, style = verdict(case.outcome)
@@ -425,15 +431,11 @@ class Moving(Still):
     def __init__(self, sink: Sink, running: Callable[[], list[str]]) -> None:
         from rich.console import Console
         from rich.live import Live
-        from rich.text import Text
 
         super().__init__(sink)
         console = Console(file=sink, force_terminal=True, color_system="standard", highlight=False)  # type: ignore[arg-type]
-        self.text = Text.from_ansi
         self.live = Live(
-            get_renderable=lambda: Text("\n").join(
-                Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in running()
-            ),
+            get_renderable=lambda: self.coloured(running()),
             console=console,
             refresh_per_second=10,
             transient=True,
@@ -441,12 +443,17 @@ class Moving(Still):
             redirect_stderr=sys.stderr.isatty(),
         )
 
+    def coloured(self, lines: Sequence[str]) -> "Text":
+        from rich.text import Text
+
+        return Text("\n").join(map(Text.from_ansi, lines))
+
     def start(self) -> None:
         self.live.start()
 
     def print(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            self.live.console.print(self.text(line), soft_wrap=True)
+        if lines:
+            self.live.console.print(self.coloured(lines), soft_wrap=True)
 
     def stop(self) -> None:
         self.live.stop()
