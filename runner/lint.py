@@ -189,6 +189,9 @@ class Linter:
                         "duplicate-step-name", message, self.child(node, "name"), _("give each step a name of its own")
                     )
                 called.setdefault(step.name, number)
+            if step.skip is not None and isinstance(self.child(node, "skip").value, bool):
+                message = _("`skip` takes the reason, so `{word}` skips the step, too").format(word=step.skip)
+                yield self.report("skip-reason", message, self.child(node, "skip"), _("write why it is left out, or delete it"))
             if step.continue_ and number == last:
                 message = _("no step follows, so `continue` changes nothing")
                 yield self.at_key("useless-continue", message, node, "continue", _("delete it"), warning=True)

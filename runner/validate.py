@@ -422,6 +422,8 @@ def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
     name, colon, rest = re.fullmatch(r"(.*?)(?:([:：])(.*))?", key, re.DOTALL).groups()  # type: ignore[union-attr]
     if colon and name in known:
         return _("put a space after the colon: {line}").format(line=f"{name}: {rest}")
+    if place.path == ("cases",):
+        return _("write each row on its own line starting with `- `, or name a file: `file: rows.csv`")
     if key in checks and "expect" in known:
         return _("`{key}` is a check; write it under `expect`").format(key=key)
     for home, kind in (("assistant", Assistant), ("run", RunOverrides), ("thread", ThreadSetup)):
@@ -456,6 +458,8 @@ def missing_key(error: Error, place: Place) -> Iterator[Found]:
         known = error.schema.get("properties", {})
         if near not in known:
             return  # the unknown key says it already
+    if error.schema.get("properties", {}).keys() == {key} and place.node.value:
+        return  # of one key, the unknown one beside it says enough
     message = _("{holder} has no `{key}`").format(holder=holder, key=key)
     example = error.schema["properties"][key].get("examples", ["…"])[0]
     if key == "steps":
