@@ -55,7 +55,7 @@ FLOW_SECONDS = 900.0
 STEP_SECONDS = 300.0
 SILENCE_SECONDS = 45.0
 """A stream that says nothing for so long is left, and the run polled."""
-DRAIN_SECONDS = 0.005
+DRAIN_SECONDS = 0.002
 """How long the rest of a stream is read after the run ended in it, so that its connection can be used again."""
 SETTLE_SECONDS = 5.0
 """How long a cancelled run is given to end."""
