@@ -444,6 +444,12 @@ def test_whatever_is_answered_makes_a_flow_that_passes(purpose: str, said: str, 
     assert json.dumps(said, ensure_ascii=False) in played.stdout
 
 
+@pytest.mark.parametrize("spoken", ["ja", "zh_CN"])
+def test_the_suggested_flow_passes_in_every_language(spoken: str, tmp_path: Path) -> None:
+    assert 0 == run(tmp_path, "init", "--yes", "--lang", spoken).code
+    assert 0 == run(tmp_path, "first.yaml", "--require-checks", "--lang", spoken).code
+
+
 def test_init_without_answers_writes_nothing(tmp_path: Path) -> None:
     ended = run(tmp_path, "init")
     assert (2, "runflow: nothing was written; `runflow init --yes` asks nothing\n") == (ended.code, ended.stderr.lstrip())
