@@ -2,15 +2,15 @@
 
 import io
 from collections.abc import Collection, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import NamedTuple
 
 from runner.build import Reference, Refused, build
 from runner.diagnostics import Diagnostic, Problems, Severity, Span
 from runner.lint import lint
 from runner.model import Flow
-from runner.source import Document, Node, decode, open_bytes, read
+from runner.source import Document, Mark, Node, decode, open_bytes, read
 from runner.variables import expand, valid
 from runner.words import _
 
@@ -92,14 +92,15 @@ def examine(
     sources = Sources(document)
     if any(found.severity is Severity.ERROR for found in document.findings):
         # What is wrong with the YAML makes the rest mislead; what does not depend on it is still worth saying.
-        found = tuple(judge(sources, [])) if usable(document) else ()
+        found = tuple(judge(sources, [], require_checks, environment)) if usable(document) else ()
         return Examined(None, in_order(document, (*document.findings, *found)), document, sources)
     trouble: list[Diagnostic] = []
     include(sources, path, trouble)
     try:
         flow, references = build(sources.root)
     except Refused:
-        return Examined(None, in_order(document, (*document.findings, *judge(sources, trouble))), document, sources)
+        found = tuple(judge(sources, trouble, require_checks, environment))
+        return Examined(None, in_order(document, (*document.findings, *found)), document, sources)
     if not trouble:
         trouble.extend(lint(flow, references, sources, require_checks=require_checks, environment=environment))
     found = in_order(document, (*document.findings, *trouble))
@@ -122,16 +123,31 @@ def usable(document: Document) -> bool:
     return isinstance(document.root.value, dict)
 
 
-def judge(sources: Sources, trouble: list[Diagnostic]) -> Iterator[Diagnostic]:
-    """What the schema finds wrong, except where reading has already said it."""
+def judge(
+    sources: Sources, trouble: Sequence[Diagnostic], require_checks: bool, environment: Collection[str]
+) -> Iterator[Diagnostic]:
+    """What the schema finds wrong with a document, and what is wrong with the rest of it; each line is complained of once."""
+    from runner.salvage import Salvage
     from runner.validate import validate
 
-    known = (found for found in (*sources.document.findings, *trouble) if found.severity is Severity.ERROR)
-    said = {(found.path, found.span.line) for found in known if found.span}
     yield from trouble
-    for found in validate(sources):
-        if found.span is None or (found.path, found.span.line) not in said:
+    said = places(*sources.document.findings, *trouble)
+    wrong = [found for found in validate(sources) if found.span is None or (found.path, found.span.line) not in said]
+    yield from wrong
+    rest = Salvage(sources.root)
+    if trouble or rest.root is None or rest.flow is None:
+        return
+    said |= places(*wrong)
+    left = copy(sources)
+    left.root = rest.root
+    for found in lint(rest.flow, rest.references, left, require_checks=require_checks, environment=environment):
+        if rest.trusts(found) and not (said & places(found)):
             yield found
+
+
+def places(*findings: Diagnostic) -> set[tuple[str, int]]:
+    """The lines that errors stand on."""
+    return {(found.path, found.span.line) for found in findings if found.span and found.severity is Severity.ERROR}
 
 
 def in_order(document: Document, found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -142,13 +158,6 @@ def in_order(document: Document, found: Sequence[Diagnostic]) -> tuple[Diagnosti
 
 
 # ── values that name a file ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Mark(NamedTuple):
-    """A place in a file that is not YAML; from 0, as libyaml counts."""
-
-    line: int
-    column: int
 
 
 class Named:
@@ -208,13 +217,7 @@ def include(sources: Sources, path: Path, trouble: list[Diagnostic]) -> None:
                 if found.path != sources.document.path:
                     sources.others.setdefault(found.path, tuple(problems.lines))
     if any(changed[name] is not top[name] for name in changed):
-        sources.root = with_value(sources.root, top | changed)
-
-
-def with_value(node: Node, value: dict[str, Node] | list[Node], other: Node | None = None) -> Node:
-    """The same node with other content; of `other`, the places of its keys too."""
-    places = {**(other.places or {}), **(node.places or {})} if other else node.places
-    return Node(value, node.spelling, node.style, node.start, node.end, places)
+        sources.root = sources.root.holding(top | changed)
 
 
 def file_of(node: Node) -> Node | None:
@@ -251,7 +254,7 @@ def with_used(sources: Sources, path: Path, node: Node) -> Node:
         message = _("a used file cannot use another one")
         raise Problems([Diagnostic("nested-use", message, named.shown, used.keys["use"], hint=_("write its keys here"))])
     own = {key: value for key, value in node.value.items() if key != "use"}
-    return with_value(node, used.value | own, used)
+    return node.holding(used.value | own, used)
 
 
 def with_instructions(sources: Sources, path: Path, node: Node) -> Node:
@@ -269,7 +272,7 @@ def with_instructions(sources: Sources, path: Path, node: Node) -> Node:
         )
     prompt = Node(text, text, "|", Mark(0, 0), Mark(len(named.lines), 0))
     sources.enter(named.shown, named.lines, prompt)
-    return with_value(node, node.value | {"instructions": prompt})
+    return node.holding(node.value | {"instructions": prompt})
 
 
 def with_runs(sources: Sources, path: Path, node: Node) -> Node:
@@ -280,9 +283,9 @@ def with_runs(sources: Sources, path: Path, node: Node) -> Node:
     for step in node.value:
         if isinstance(step.value, dict) and "run" in step.value:
             run = with_instructions(sources, path, step.value["run"])
-            step = with_value(step, step.value | {"run": run}) if run is not step.value["run"] else step
+            step = step.holding(step.value | {"run": run}) if run is not step.value["run"] else step
         steps.append(step)
-    return with_value(node, steps) if any(new is not old for new, old in zip(steps, node.value, strict=True)) else node
+    return node.holding(steps) if any(new is not old for new, old in zip(steps, node.value, strict=True)) else node
 
 
 def rows(sources: Sources, named: Named, node: Node) -> Node:

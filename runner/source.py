@@ -105,6 +105,11 @@ class Node:
     def keys(self) -> "Mapping[str, Span]":
         return Keys(self.places or {})
 
+    def holding(self, value: "list[Node] | dict[str, Node]", other: "Node | None" = None) -> "Node":
+        """The same node with other content; its keys stand where they did in this one, else in `other`."""
+        places = {**(other.places or {}), **(self.places or {})} if other else self.places
+        return Node(value, self.spelling, self.style, self.start, self.end, places)
+
     @property
     def plain(self) -> object:
         """The value without places: what json.loads would give."""

@@ -16,7 +16,7 @@ LAYERS = (
     ("registry",),
     ("source", "mistakes", "variables"),
     ("checks", "schema", "explain"),
-    ("build", "validate", "lint"),
+    ("build", "validate", "lint", "salvage"),
     ("load",),
     ("plan",),
     ("wire", "answers"),
