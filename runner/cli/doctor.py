@@ -70,7 +70,7 @@ def packages() -> Iterator[Finding]:
     import importlib.util
     from importlib import metadata
 
-    for name in ("click", "pyyaml", "jsonschema", "httpx", "httpx-sse", "rich", "regex", "python-jsonpath", "python-dotenv"):
+    for name in ("click", "pyyaml", "jsonschema", "httpx", "rich", "regex", "python-jsonpath", "python-dotenv"):
         try:
             yield Finding(name, metadata.version(name))
         except metadata.PackageNotFoundError:

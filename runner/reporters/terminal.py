@@ -280,7 +280,12 @@ class Conversation:
                 self.warnings.append(event.message)
             case ImageSaved() if event.trouble:
                 self.warnings.append(event.trouble)
-            case StepEnded(step=step) if step > 0:
+            case StepEnded(step=0):
+                self.lines.append("  " + self.paint.paint(_("the whole conversation"), "bold"))
+                self.lines += self.checks(
+                    [each for each in self.events if isinstance(each, CheckEnded) and each.step == 0], "      "
+                )
+            case StepEnded(step=step):
                 self.end_step(step)
             case CaseEnded():
                 self.end(fold_case(self.number, self.events))
@@ -371,7 +376,6 @@ class Conversation:
         if case.left:
             self.warnings.append(_("left at the service: {ids}").format(ids=", ".join(case.left)))
         self.tell_operations("  ")
-        self.lines += self.checks(case.checks, "  ")
         self.lines += self.reason(case, "  ") if case.outcome != Outcome.SKIPPED else []
         self.lines.append(f"  {self.paint.mark(case.outcome)} {self.verdict(case)}")
         paths = [visible(image.path).replace("\n", "\\n") for image in case.images if image.path]
