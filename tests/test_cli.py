@@ -507,6 +507,21 @@ def test_traced_calls_hold_no_key(tmp_path: Path) -> None:
     assert "sk-0123" not in everything
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_call_is_traced_when_it_is_made(unbuffered: str, tmp_path: Path) -> None:
+    (tmp_path / "passes.yaml").write_text(FILES["passes.yaml"])
+    together = subprocess.run(
+        [RUNFLOW, "passes.yaml", "-vv"],
+        cwd=tmp_path,
+        env={**clean(tmp_path), "PYTHONUNBUFFERED": unbuffered},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+    assert together.index("POST http://embedded.invalid/api/v1/assistants") < together.index("1 flow: 1 passed")
+
+
 def test_pictures_are_saved_where_out_says(tmp_path: Path) -> None:
     ended = run(tmp_path, str(WORKFLOWS / "paint.yaml"), "--out", "pictures")
     [picture] = (tmp_path / "pictures").rglob("*.png")

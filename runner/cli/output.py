@@ -55,8 +55,8 @@ def replaced(stream: TextIO | None) -> TextIO:
         return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123
     if not isinstance(stream, io.TextIOWrapper) or isinstance(stream, Stream):
         return stream
-    lines = stream.line_buffering
-    return Stream(stream.detach(), encoding="utf-8", errors="backslashreplace", line_buffering=lines)
+    lines, through = stream.line_buffering, stream.write_through
+    return Stream(stream.detach(), encoding="utf-8", errors="backslashreplace", line_buffering=lines, write_through=through)
 
 
 def colour(stream: TextIO, environment: Mapping[str, str], *, wanted: bool = True) -> bool:
