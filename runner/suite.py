@@ -77,8 +77,10 @@ class Suite:
                         break
                     await self.play_case(number, case)
             finally:
-                tell(SuiteEnded(self.clock.now() - began, self.signal))
-                await self.target.close()
+                try:
+                    tell(SuiteEnded(self.clock.now() - began, self.signal))
+                finally:
+                    await self.target.close()
 
     async def play_case(self, number: int, case: "Case") -> None:
         name = " ".join(filter(None, (case.flow.name or case.flow.path.stem, case.label)))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,22 @@ class KeptOpen(EmbeddedTransport):
         pass
 
 
+Serving = Callable[..., Service]
+
+
+@pytest.fixture
+def serving() -> Iterator[Serving]:
+    """Makes services that outlive their targets, so that what is left in them can be seen."""
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Service:
+            service = Service(**settings)
+            stack.callback(service.close)
+            return service
+
+        yield make
+
+
 def held(service: Service) -> list[object]:
     async def ask() -> list[object]:
         answered = await service.respond(Request("GET", "/api/v1/assistants"))
@@ -77,8 +94,8 @@ def embedded(service: Service) -> Embedded:
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_a_conversation_with_the_embedded_service(streaming: bool) -> None:
-    service = Service(clock=LoopTime(), latency=1.3)
+def test_a_conversation_with_the_embedded_service(streaming: bool, serving: Serving) -> None:
+    service = serving(clock=LoopTime(), latency=1.3)
     events: list[Event] = []
     picture = Step(
         user="Draw a picture of a ragdoll cat.",
@@ -181,8 +198,8 @@ def played(service: Service, hear: Callable[[Envelope], None], cases: int = 2) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_case_deletes_what_was_made_and_starts_no_other(number: signal.Signals) -> None:
-    service = Service(latency=600)
+def test_a_signal_stops_the_case_deletes_what_was_made_and_starts_no_other(number: signal.Signals, serving: Serving) -> None:
+    service = serving(latency=600)
     before = signal.getsignal(number)
 
     def hear(envelope: Envelope) -> None:
@@ -202,8 +219,8 @@ def test_a_signal_stops_the_case_deletes_what_was_made_and_starts_no_other(numbe
     assert before == signal.getsignal(number)
 
 
-def test_a_second_signal_leaves_at_once_and_names_what_is_left() -> None:
-    service = Service(latency=600)
+def test_a_second_signal_leaves_at_once_and_names_what_is_left(serving: Serving) -> None:
+    service = serving(latency=600)
 
     def hear(envelope: Envelope) -> None:
         if isinstance(envelope.event, OperationStarted) and envelope.event.operation in ("wait", "cancel_run"):
@@ -215,8 +232,8 @@ def test_a_second_signal_leaves_at_once_and_names_what_is_left() -> None:
     assert 2 == last(told).signal
 
 
-def test_a_bug_surfaces_after_the_suite_has_ended() -> None:
-    service = Service()
+def test_a_bug_surfaces_after_the_suite_has_ended(serving: Serving) -> None:
+    service = serving()
     told: list[Envelope] = []
 
     def hear(envelope: Envelope) -> None:
@@ -231,8 +248,8 @@ def test_a_bug_surfaces_after_the_suite_has_ended() -> None:
     assert [] == held(service)
 
 
-def test_reporters_that_keep_failing_do_not_keep_us_from_cleaning_up() -> None:
-    service = Service()
+def test_reporters_that_keep_failing_do_not_keep_us_from_cleaning_up(serving: Serving) -> None:
+    service = serving()
 
     def hear(envelope: Envelope) -> None:
         if envelope.sequence > 10:
