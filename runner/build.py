@@ -4,7 +4,7 @@ A reader is compiled once for each annotation, so that it accepts exactly what t
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from math import isfinite
@@ -329,7 +329,14 @@ def read_check(name: str, key: Span, node: Node, building: Building) -> Expectat
     make, read_value, optional = check_reader(name)
     if node.value is None and optional:
         return Expectation(name, make(), key, key)  # type: ignore[call-arg]
-    return Expectation(name, make(read_value(node, building)), key, node.span)
+    return Expectation(name, make(read_value(node, building)), key, node.span, tuple(each.span for each in parts(node)))
+
+
+def parts(node: Node) -> Iterable[Node]:
+    """The items of a list, or the values of a mapping."""
+    if type(node.value) is dict:
+        return node.value.values()
+    return node.value if type(node.value) is list else ()
 
 
 def read_expectations(node: Node, building: Building) -> tuple[Expectation, ...]:

@@ -447,7 +447,7 @@ class Conversation:
                 verdict = expand(expectation, self.values).check.evaluate(turn)
             except (EmptyValue, UnknownVariable) as error:
                 verdict = Verdict(Outcome.ERROR, valueless(error))
-            at = verdict.at or expectation.span
+            at = expectation.place(verdict)
             self.emit(
                 CheckEnded(
                     step=number,

@@ -88,12 +88,23 @@ class Check(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A check at its place in the file. `key` is where its name stands, `span` its value (the name again if it has none)."""
+    """A check at its place in the file.
+
+    `key` is where its name stands, `span` its value (the name again if it has none), `parts` the value's items or the values
+    of its keys, in their order.
+    """
 
     name: str
     check: Check
     key: Span
     span: Span
+    parts: tuple[Span, ...] = ()
+
+    def place(self, verdict: "Verdict") -> Span:
+        """Where in the file this verdict of the check belongs."""
+        if verdict.part is not None and verdict.part < len(self.parts):
+            return verdict.at or self.parts[verdict.part]
+        return verdict.at or self.span
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,3 +359,5 @@ class Verdict:
     actual: str = ""
     at: Span | None = None
     """Where in the file, when it is smaller than the check itself."""
+    part: int | None = None
+    """Which item of the check's value it is about, the first being 0; the reader of the file knows where that stands."""

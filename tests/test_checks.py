@@ -175,6 +175,26 @@ def test_the_check_that_decided_within_another_has_its_own_place(tmp_path: Path)
     assert Span(FIRST + 2, 23, FIRST + 2, 26) == judged(tmp_path, lines, PICTURE).at
 
 
+@pytest.mark.parametrize(
+    ("lines", "turn", "line", "column", "end"),
+    [
+        ("- contains:\n    - cat\n    - dog", PICTURE, 2, 13, 16),
+        ("- contains: [cat, dog]", PICTURE, 0, 25, 28),
+        ("- matches:\n    - cat\n    - 'dog$'", PICTURE, 2, 13, 19),
+        ("- json:\n    $.status: shipped\n    '$.items[0].price': 13", SHIPPED, 2, 31, 33),
+        ("- json:\n    $.status: shipped\n    '$.注文':\n      contains: dog", SHIPPED, 3, 13, 26),
+        ("- not:\n    - all:\n        - contains: cat\n    - image", PICTURE, 2, 15, 30),
+        ("- all:\n    - contains:\n        - cat\n        - dog", PICTURE, 3, 17, 20),
+    ],
+)
+def test_a_failed_part_of_a_check_has_its_own_place(
+    tmp_path: Path, lines: str, turn: Turn, line: int, column: int, end: int
+) -> None:
+    (each,) = expectations(tmp_path, lines)
+    place = each.place(each.check.evaluate(turn))
+    assert (FIRST + line, column, end) == (place.line, place.column, place.end_column)
+
+
 @pytest.mark.parametrize("name", sorted(checks))
 def test_the_manual_page_of_a_check_is_one_sentence_and_runs(tmp_path: Path, name: str) -> None:
     page = inspect.cleandoc(checks[name].__doc__ or "")

@@ -32,8 +32,8 @@ def test_calls(value: str, turn: Turn, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected", "placed"),
     [
-        ("not", (dog,), ("passed", "", "", ""), False),
-        ("not", (dog, eyes, picture), ("passed", "", "", ""), False),
+        ("not", (dog,), ("passed", "", 'not "dog"', '"Here is your cat."'), False),
+        ("not", (dog, eyes, picture), ("passed", "", 'not "dog" or "eyes" or a picture', '"Here is your cat."'), False),
         ("not", (dog, cat), ("failed", "`contains` passes, which `not` forbids", 'not "cat"', '"Here is your cat."'), True),
         (
             "not",

@@ -116,6 +116,13 @@ def test_the_nearest_passage_of_a_long_reply_is_shown() -> None:
     assert len(shown) <= 204
 
 
+def test_the_nearest_passage_is_found_by_two_characters_where_words_are_short() -> None:
+    answer = (
+        "ご注文の商品は昨日発送いたしました。" * 30 + "配送状況は追跡番号でご確認ください。" + "ありがとうございました。" * 30
+    )
+    assert "追跡番号" in verdict("contains", "配送番号", answer)[3]
+
+
 def test_the_end_of_a_long_reply_is_shown() -> None:
     assert '"…' + "ab" * 99 + 'a!"' == verdict("ends_with", "?", "ab" * 500 + "a!")[3].replace("…b", "…")
 

@@ -25,7 +25,16 @@ def first(judged: Judged, outcome: Outcome) -> tuple[Expectation, Verdict] | Non
 def naming(inner: Expectation, verdict: Verdict, outcome: Outcome) -> Verdict:
     """The verdict of one check as that of the whole: its sentence names the check, its place is the check's."""
     message = _("`{check}`: {message}").format(check=inner.name, message=verdict.message)
-    return Verdict(outcome, message, verdict.expected, verdict.actual, verdict.at or inner.span)
+    return Verdict(outcome, message, verdict.expected, verdict.actual, inner.place(verdict))
+
+
+def wanted(judged: Judged, between: str) -> str:
+    """What the checks expect, in one text."""
+    return between.join(verdict.expected or each.name for each, verdict in judged)
+
+
+def looked_at(judged: Judged) -> str:
+    return next((verdict.actual for _each, verdict in judged if verdict.actual), "")
 
 
 def tools_of(value: Iterable[Expectation]) -> tuple[str, ...]:
@@ -58,8 +67,9 @@ class NoneOf:
             inner, verdict = passed
             message = _("`{check}` passes, which `not` forbids").format(check=inner.name)
             expected = _("not {expected}").format(expected=verdict.expected or inner.name)
-            return Verdict(Outcome.FAILED, message, expected, verdict.actual, verdict.at or inner.span)
-        return Verdict(Outcome.PASSED)
+            return Verdict(Outcome.FAILED, message, expected, verdict.actual, inner.place(verdict))
+        expected = _("not {expected}").format(expected=wanted(judged, _(" or "))) if judged else ""
+        return Verdict(Outcome.PASSED, "", expected, looked_at(judged))
 
     def problems(self) -> Iterator[tuple[str, str, str | None]]:
         if not self.value:
@@ -104,8 +114,8 @@ class AnyOf:
         return Verdict(
             Outcome.FAILED,
             _("none of these checks passes: {checks}").format(checks=", ".join(f"`{each.name}`" for each, _verdict in judged)),
-            _(" or ").join(verdict.expected or each.name for each, verdict in judged),
-            next((verdict.actual for _each, verdict in judged if verdict.actual), ""),
+            wanted(judged, _(" or ")),
+            looked_at(judged),
         )
 
     def problems(self) -> Iterator[tuple[str, str, str | None]]:
@@ -141,11 +151,7 @@ class AllOf:
             return naming(*failed, Outcome.FAILED)
         if not judged:
             return Verdict(Outcome.ERROR, _("there is no check to pass"))
-        return Verdict(
-            Outcome.PASSED,
-            expected=_(" and ").join(verdict.expected or each.name for each, verdict in judged),
-            actual=next((verdict.actual for _each, verdict in judged if verdict.actual), ""),
-        )
+        return Verdict(Outcome.PASSED, "", wanted(judged, _(" and ")), looked_at(judged))
 
     def problems(self) -> Iterator[tuple[str, str, str | None]]:
         if not self.value:

@@ -425,10 +425,10 @@ class JsonAnswer:
         if isinstance(self.value, JsonSchema):
             return judge_schema(self.value.schema, data)
         verdict = Verdict(Outcome.PASSED, expected="JSON", actual=shorten(spelled(data)))
-        for path, expected in (self.value or {}).items():
+        for part, (path, expected) in enumerate((self.value or {}).items()):
             verdict = judge_path(path, expected, data)
             if verdict.outcome is not Outcome.PASSED:
-                return verdict
+                return replace(verdict, part=part)
         return verdict
 
     def problems(self) -> Iterator[Problem]:
@@ -499,7 +499,7 @@ def judge_value(path: str, expected: object, inner: tuple[Expectation, ...] | No
     if inner is not None:
         verdict = Verdict(Outcome.PASSED)
         for each in inner:
-            verdict = replace(each.check.evaluate(Turn(text_of(value))), at=None)
+            verdict = replace(each.check.evaluate(Turn(text_of(value))), at=None, part=None)
             if verdict.outcome is not Outcome.PASSED:
                 message = _("at `{path}`, `{check}`: {message}").format(path=path, check=each.name, message=verdict.message)
                 return replace(verdict, message=message)

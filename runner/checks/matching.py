@@ -181,17 +181,18 @@ def find_all(patterns: tuple[str, ...], text: str) -> Verdict:
     """Whether each pattern fits somewhere; the time of one check is shared among them."""
     note = _(" (only the first {count} characters were searched)").format(count=SEARCHED) if len(text) > SEARCHED else ""
     shown = []
-    for pattern in patterns:
+    for part, pattern in enumerate(patterns):
         try:
             found = find(pattern, text, SECONDS / len(patterns))
         except BadPattern as error:
-            return Verdict(Outcome.ERROR, str(error), pattern)
+            return Verdict(Outcome.ERROR, str(error), pattern, part=part)
         except TookTooLong:
             message = _("`matches` took longer than {seconds} s; the regular expression backtracks too much")
-            return Verdict(Outcome.ERROR, message.format(seconds=f"{SECONDS:g}") + note, pattern, answer(seen(text[:SEARCHED])))
+            message = message.format(seconds=f"{SECONDS:g}") + note
+            return Verdict(Outcome.ERROR, message, pattern, answer(seen(text[:SEARCHED])), part=part)
         if found is None:
             message = _("the reply does not match this regular expression") + note
-            return Verdict(Outcome.FAILED, message, pattern, answer(seen(text[:SEARCHED])))
+            return Verdict(Outcome.FAILED, message, pattern, answer(seen(text[:SEARCHED])), part=part)
         shown.append(quote(found[0]) if found[0] else answer(seen(text[:SEARCHED])))
     return Verdict(Outcome.PASSED, note.strip(), ", ".join(patterns), ", ".join(shown))
 

@@ -90,7 +90,7 @@ def answer(text: str, start: int = 0, end: int = 0) -> str:
 def nearest(text: str, wanted: str) -> tuple[int, int]:
     """Where in `text` the passage begins and ends that shares most with `wanted`; bounded to the first 100,000 characters."""
     wanted = wanted[:WIDTH].casefold()
-    size = min(3, len(wanted))
+    size = min(3 if wanted.isascii() else 2, len(wanted))
     pieces = {wanted[at : at + size] for at in range(len(wanted) - size + 1)}
     text = text[:100_000]
     hits = [text[at : at + size].casefold() in pieces for at in range(len(text))]

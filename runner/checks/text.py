@@ -1,10 +1,10 @@
 """Compare texts as a reader does."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from runner.checks.reader import answer, fold, nearest, quote, views
+from runner.checks.reader import answer, fold, nearest, quote, seen, views
 from runner.forms import key
 from runner.model import Outcome, Turn, Verdict
 from runner.registry import check
@@ -22,8 +22,8 @@ class CasedText:
 
 
 def parts(value: str | CasedText) -> tuple[str, bool]:
-    """The text, and whether its case matters."""
-    return (value.text, True) if isinstance(value, CasedText) else (value, False)
+    """The text on one line, as answers are read, and whether its case matters."""
+    return (seen(value.text), True) if isinstance(value, CasedText) else (seen(value), False)
 
 
 def nothing_expected() -> Verdict:
@@ -54,13 +54,13 @@ class Contains:
         value = self.value if isinstance(self.value, tuple) else (self.value,)
         shown = views(turn.text)
         passages = []
-        for text, exact in map(parts, value):
+        for part, (text, exact) in enumerate(map(parts, value)):
             wanted = fold(text, exact)
             if not wanted:
-                return nothing_expected()
+                return replace(nothing_expected(), part=part)
             found = next((each for each in shown if wanted in fold(each, exact)), None)
             if found is None:
-                return missing(text, exact, shown)
+                return replace(missing(text, exact, shown), part=part)
             passages.append(answer(found, *nearest(found, text)))
         if not passages:
             return nothing_expected()
