@@ -4,7 +4,7 @@ A reader is compiled once for each annotation, so that it accepts exactly what t
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from math import isfinite
@@ -42,8 +42,8 @@ class Building:
     references: list[Reference] = field(default_factory=list)
     place: str = ""
     step: int = 0
-    judged: set[int] | None = None
-    """Items of lists of checks that were accepted before, by id: kept by who asks for a verdict again and again."""
+    verdicts: dict[Node, bool] | None = None
+    """Which items of lists of checks were accepted before: kept by who asks again and again, and wants nothing else."""
 
     def refer(self, node: Node, substitutes: bool) -> None:
         self.references.append(Reference(node, self.place, self.step, substitutes))
@@ -345,19 +345,23 @@ def read_expectations(node: Node, building: Building) -> tuple[Expectation, ...]
     if type(node.value) is list:
         if not node.value:
             raise Refused
-        if building.judged is not None:
-            return tuple(judge_items(node.value, building, building.judged))
+        if building.verdicts is not None:
+            judge_items(node.value, building, building.verdicts)
+            return ()
         return tuple([read_listed(item, building) for item in node.value])
     if node.value == "" or node.value in checks:
         raise Refused
     return (read_check("contains", node.span, node, building),)
 
 
-def judge_items(items: list[Node], building: Building, judged: set[int]) -> Iterator[Expectation]:
+def judge_items(items: list[Node], building: Building, verdicts: dict[Node, bool]) -> None:
     for item in items:
-        if id(item) not in judged:
-            yield read_listed(item, building)
-            judged.add(id(item))
+        if item not in verdicts:
+            verdicts[item] = False
+            read_listed(item, building)
+            verdicts[item] = True
+        if not verdicts[item]:
+            raise Refused
 
 
 def read_checks(node: Node, building: Building) -> tuple[Expectation, ...]:

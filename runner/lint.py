@@ -8,9 +8,9 @@ from typing import Protocol
 from runner.build import Reference
 from runner.diagnostics import Diagnostic, Severity, Span
 from runner.forms import keys_of
-from runner.model import Assistant, Expectation, Flow, Role, RunOverrides, Step, Tool
+from runner.model import Assistant, Check, Expectation, Flow, Role, RunOverrides, Step, Tool
 from runner.registry import checks
-from runner.source import Node
+from runner.source import MAX_FINDINGS, Node
 from runner.variables import environment_name, names, valid
 from runner.words import _, listed, nearest
 
@@ -20,9 +20,9 @@ MAX_PAIRS, MAX_NAME, MAX_TEXT = 16, 64, 512
 """Of metadata; the service refuses more."""
 
 
-MOST = 1_000
-"""More findings are not collected; nobody reads so many."""
-MOST_NAMES = 300
+MAX_COMPILED = 100_000
+"""Characters of patterns, paths and schemas in one file: compiling them takes a thousand times as long as reading them."""
+MOST_NAMES = 100
 """Among so many names a misspelt one is looked for."""
 OF_A_RUN = frozenset(key.name for key in keys_of(RunOverrides))
 
@@ -47,7 +47,7 @@ def lint(
     """Everything wrong or odd with a flow that the schema accepts, in no order."""
     root = sources.root.value
     assert isinstance(root, dict)
-    yield from islice(Linter(flow, sources, root, frozenset(environment)).findings(references, require_checks), MOST)
+    yield from islice(Linter(flow, sources, root, frozenset(environment)).findings(references, require_checks), MAX_FINDINGS)
 
 
 class Linter:
@@ -59,6 +59,7 @@ class Linter:
         self.root = root
         self.environment = environment
         self.left_alone = tool_names(flow)
+        self.room = MAX_COMPILED
         rows = flow.cases if isinstance(flow.cases, tuple) else ()
         self.columns = dict.fromkeys(column for row in rows for column in row)
         self.declared = dict.fromkeys((*(flow.variables or {}), *self.columns))
@@ -242,9 +243,22 @@ class Linter:
 
     def problems(self, kind: type, value: object, node: Node, except_for: Collection[str]) -> Iterator[Diagnostic]:
         check = kind(value)
-        for code, message, hint in check.problems() if hasattr(check, "problems") else ():
+        for code, message, hint in self.asked(check):
             if code not in except_for:
                 yield self.report(code, message, node, hint)
+
+    def asked(self, check: Check) -> Iterator[tuple[str, str, str | None]]:
+        """What a check says against its own value; too many that must be compiled for it are refused."""
+        if not hasattr(check, "problems"):
+            return
+        if getattr(check, "compiles", False):
+            room, self.room = self.room, self.room - len(str(getattr(check, "value", "")))
+            if self.room < 0:
+                if room >= 0:
+                    message = _("the patterns, paths and schemas up to here are longer than {most} characters")
+                    yield "too-large", message.format(most=f"{MAX_COMPILED:,}"), _("split it into several files")
+                return
+        yield from check.problems()
 
     # ── the checks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -257,7 +271,7 @@ class Linter:
             if isinstance(inner, tuple) and inner and isinstance(inner[0], Expectation):
                 yield from self.expectations(inner, tools, negated != (each.name == "not"))
                 continue
-            for code, message, hint in check.problems() if hasattr(check, "problems") else ():
+            for code, message, hint in self.asked(check):
                 yield self.at(code, message, each.span, hint)
             if hasattr(check, "tools"):
                 yield from self.offered(each, check.tools(), tools, negated)
@@ -298,6 +312,7 @@ class Linter:
             yield self.report(
                 "empty-value", _("`cases` is empty"), self.root["cases"], _("write one `- name: value` for each conversation")
             )
+        known = tuple(dict.fromkeys((*defaults, *used)))
         needed = tuple(column for column in self.columns if column not in defaults and column in used)
         for row, node in zip(rows, self.listed(self.sources.root, "cases"), strict=False):
             if missing := [column for column in needed if column not in row]:
@@ -307,10 +322,10 @@ class Linter:
             for column in row:
                 if column not in defaults and column not in used:
                     message = _("nothing uses `{name}`").format(name=column)
-                    yield self.unused(node, column, message, (*defaults, *used))
+                    yield self.unused(node, column, message, known)
 
     def unused(self, row: Node, column: str, message: str, known: Sequence[str]) -> Diagnostic:
-        near = nearest(column, known)
+        near = nearest(column, islice(known, MOST_NAMES))
         hint = (
             _("did you mean `{name}`?").format(name=near)
             if near

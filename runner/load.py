@@ -17,7 +17,10 @@ from runner.words import _
 __all__ = ["Examined", "Sources", "examine", "load"]
 
 MAX_PROMPT = 1024 * 1024
-MAX_ROWS = 16 * 1024 * 1024
+MAX_ROWS = 4 * 1024 * 1024
+MAX_CELLS = 100_000
+MAX_SALVAGED = 200_000
+"""Characters. A longer file that the schema refuses is not read again for what else is wrong with it: that takes too long."""
 
 
 class Sources:
@@ -134,8 +137,10 @@ def judge(
     said = places(*sources.document.findings, *trouble)
     wrong = [found for found in validate(sources) if found.span is None or (found.path, found.span.line) not in said]
     yield from wrong
+    if trouble or sum(map(len, sources.document.lines)) > MAX_SALVAGED:
+        return
     rest = Salvage(sources.root)
-    if trouble or rest.root is None or rest.flow is None:
+    if rest.root is None or rest.flow is None:
         return
     said |= places(*wrong)
     left = copy(sources)
@@ -336,8 +341,13 @@ def records(named: Named, text: str) -> Iterator[tuple[int, list[str]]]:
 
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begin = 1
+    cells = 0
     try:
         for values in reader:
+            cells += len(values)
+            if cells > MAX_CELLS:
+                message = _("up to here the file holds more than {most} values").format(most=f"{MAX_CELLS:,}")
+                raise Problems([at(named, begin, "too-large", message, _("split it into several files"))])
             if values:
                 yield begin, values
             begin = reader.line_num + 1

@@ -1,16 +1,13 @@
 """Take out of a document what the reader refuses, so that the rest of it can be linted all the same."""
 
-from dataclasses import is_dataclass
 from typing import Any
 
 from runner.build import Building, Reference, build
 from runner.diagnostics import Diagnostic
-from runner.forms import branches, keys_of
-from runner.model import Expectation, Flow
+from runner.model import Flow
 from runner.registry import checks
-from runner.schema import EXPECTATIONS, check_value
 from runner.source import Node
-from runner.validate import accepted, item_of, reader_of
+from runner.validate import accepted, annotations, item_of, reader_of
 from runner.words import nearest
 
 __all__ = ["Salvage"]
@@ -35,7 +32,7 @@ class Salvage:
 
     def __init__(self, root: Node) -> None:
         self.lost: set[str] = set()
-        self.building = Building(judged=set())
+        self.building = Building(verdicts={})
         self.root = self.kept(root, Flow, "")
         self.flow: Flow | None = None
         self.references: tuple[Reference, ...] = ()
@@ -64,11 +61,7 @@ class Salvage:
             return node.holding([each for each in items if each is not None and each.value != {}])
         if not isinstance(node.value, dict):
             return None
-        if EXPECTATIONS in (annotation, *branches(annotation)) or annotation is Expectation:
-            known = {name: check_value(checks[name]).annotation for name in node.value if name in checks}
-        else:
-            kinds = [branch for branch in branches(annotation) if isinstance(branch, type) and is_dataclass(branch)]
-            known = {each.name: each.annotation for each in keys_of(kinds[0])} if len(kinds) == 1 else {}
+        known = annotations(node.value, annotation)
         left: dict[str, Node] = {}
         for name, child in node.value.items():
             if name not in known:

@@ -27,7 +27,7 @@ __all__ = ["FLOW_SUFFIXES", "MAX_BYTES", "Document", "Node", "open_bytes", "pars
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_EXPANSION: Final = 100_000
-MAX_FINDINGS: Final = 1_000
+MAX_FINDINGS: Final = 500
 """A file with as many is not read any further: the text shows 20 of them and JSON at most 64 KB."""
 FLOW_SUFFIXES: Final = (".yaml", ".yml")
 

@@ -24,13 +24,10 @@ from runner.forms import branches, keys_of, split
 from runner.model import Assistant, Expectation, Flow, RunOverrides, Step, ThreadSetup
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, bare_checks, check_value, flow_schema, formats
-from runner.source import Node
+from runner.source import MAX_FINDINGS, Node
 from runner.words import _, listed, nearest, plain_name
 
 __all__ = ["Sources", "validate"]
-
-MOST = 1_000
-"""More findings are not collected; nobody reads so many."""
 
 Schema = Mapping[str, Any]
 
@@ -46,9 +43,8 @@ class Sources(Protocol):
 def validate(sources: Sources) -> Iterator[Diagnostic]:
     """Everything the schema finds wrong with a document; nothing for one that `build` accepts."""
     findings = Findings(sources)
-    errors = [
-        Error.of(error) for error in islice(validator().iter_errors(suspects(sources.root, Flow, Building(judged=set()))), MOST)
-    ]
+    suspicious = suspects(sources.root, Flow, Building(verdicts={}))
+    errors = [Error.of(error) for error in islice(validator().iter_errors(suspicious), MAX_FINDINGS)]
     # A parser's sentence says more than a pattern that does not fit.
     for error in sorted(errors, key=lambda error: error.keyword != "format"):
         yield from findings.about(error)
@@ -73,14 +69,41 @@ def suspects(node: Node, annotation: Any, building: Building) -> object:
                 plain[number] = suspects(node.value[number], item, building)
             return plain
     elif isinstance(node.value, dict):
-        kinds = [branch for branch in branches(annotation) if isinstance(branch, type) and is_dataclass(branch)]
-        if kinds == [Flow] or kinds == [Step]:
-            keys = {key.name: key.annotation for key in keys_of(kinds[0])}
-            return {name: suspects(each, keys.get(name, object), building) for name, each in node.value.items()}
-        if EXPECTATIONS in (annotation, *branches(annotation)) or annotation is Expectation:
-            values = {name: check_value(checks[name]).annotation for name in node.value if name in checks}
-            return {name: suspects(each, values.get(name, object), building) for name, each in node.value.items()}
+        if is_free(annotation):
+            wrong = {name: each for name, each in node.value.items() if not entry_accepted(node, name, annotation, building)}
+            return {name: each.plain for name, each in (wrong or dict(islice(node.value.items(), 1))).items()}
+        known = annotations(node.value, annotation)
+        return {name: suspects(each, known.get(name, object), building) for name, each in node.value.items()}
     return node.plain
+
+
+def annotations(names: Iterable[str], annotation: Any) -> Mapping[str, Any]:
+    """What stands under each of the names, as far as they are known where one kind of mapping is meant."""
+    if EXPECTATIONS in (annotation, *branches(annotation)) or annotation is Expectation:
+        return {name: check_value(checks[name]).annotation for name in names if name in checks}
+    match shapes(annotation):
+        case [kind] if is_dataclass(kind):
+            return {key.name: key.annotation for key in keys_of(kind)}  # type: ignore[arg-type]
+        case [kind]:
+            return dict.fromkeys(names, get_args(kind)[1])
+        case _:
+            return {}
+
+
+def shapes(annotation: Any) -> list[Any]:
+    """The kinds of mapping that may stand in a place."""
+    bases = (split(branch)[0] for branch in branches(split(annotation)[0]))
+    return [base for base in bases if get_origin(base) is Mapping or (isinstance(base, type) and is_dataclass(base))]
+
+
+def is_free(annotation: Any) -> bool:
+    """Whether a mapping here has names of the author's own."""
+    return [get_origin(shape) for shape in shapes(annotation)] == [Mapping]
+
+
+def entry_accepted(node: Node, name: str, annotation: Any, building: Building) -> bool:
+    assert isinstance(node.value, dict)
+    return accepted(node.holding({name: node.value[name]}), reader_of(annotation), building)
 
 
 def item_of(annotation: Any) -> Any:

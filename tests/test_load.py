@@ -139,3 +139,52 @@ def test_any_csv_ends_in_a_verdict(tmp_path: Path, text: str) -> None:
     (tmp_path / "rows.csv").write_bytes(text.encode())
     found = examine(write(tmp_path, "model: m", "cases: {file: rows.csv}\n" + STEPS))
     assert (found.flow is None) == any(each.severity is Severity.ERROR for each in found.diagnostics)
+
+
+FLOW = "assistant: {model: m}\nsteps: [{user: hi, expect: hi}]\n"
+MANY = 20_000
+# Each takes the square of its length, or seconds of compiling, unless that is bounded.
+SLOW = {
+    "tools": ("assistant: {model: m, tools: [" + "rag, " * MANY + "rog]}\nsteps: [{user: hi, expect: hi}]\n", "unknown-tool"),
+    "variables": (FLOW + "variables: {" + ", ".join(f"a{n}: b" for n in range(MANY)) + ", c: []}\n", "wrong-type"),
+    "columns": (
+        FLOW
+        + "variables: {"
+        + ", ".join(f"a{n}: b" for n in range(MANY))
+        + "}\ncases: ["
+        + ", ".join(f"{{b{n}: c}}" for n in range(MANY))
+        + "]\n",
+        "unused-column",
+    ),
+    "patterns": (FLOW.replace("expect: hi", "expect: {matches: [" + "'a(b|c)*', " * MANY + "d]}"), "too-large"),
+    "one schema": (
+        FLOW.replace("expect: hi", "expect: {json: {schema: {enum: [" + "word, " * MANY + "word]}}}"),
+        "too-large",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_flow_made_to_be_slow_gets_its_verdict(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    text, code = SLOW[name]
+    path.write_text(text, encoding="utf-8")
+    assert {code} == set(codes(path))
+
+
+def test_only_a_file_of_honest_size_is_read_again_for_what_else_is_wrong(tmp_path: Path) -> None:
+    step = "steps:\n  - user: Hello ${name}.\n    exepct: hello\n"
+    assert ["undefined-variable", "unknown-key"] == codes(write(tmp_path, "model: m", step))
+    assert ["unknown-key"] == codes(write(tmp_path, "model: m", step + "#" * 200_000 + "\n"))
+
+
+def test_a_wrong_value_among_names_of_ones_own_is_named_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: m", "variables: {a: b, 2c: d, e: [], f: g}\n" + STEPS)
+    assert ["bad-name", "wrong-type"] == codes(path)
+
+
+def test_the_values_of_a_csv_file_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: m", "cases: {file: rows.csv}\n" + STEPS)
+    (tmp_path / "rows.csv").write_text("a,b\n" + "1,2\n" * 50_000, encoding="utf-8")
+    (found,) = examine(path).diagnostics
+    assert ("too-large", "rows.csv", 50_001) == (found.code, Path(found.path).name, found.span and found.span.line)

@@ -408,11 +408,11 @@ def test_a_value_behind_the_last_character_is_no_harm(text: str) -> None:
     read_whatever(text.encode())
 
 
-def test_a_file_with_a_thousand_mistakes_is_not_read_any_further() -> None:
+def test_a_file_with_hundreds_of_mistakes_is_not_read_any_further() -> None:
     with pytest.raises(Problems) as raised:
         source.parse(b"a: b\n" * 5000 + b"{", "flow.yaml")
-    assert ({"duplicate-key"}, 1000) == ({each.code for each in raised.value.diagnostics}, len(raised.value.diagnostics))
-    assert 1000 == len(source.parse(b"- #b\n" * 5000, "flow.yaml").findings)
+    assert ({"duplicate-key"}, 500) == ({each.code for each in raised.value.diagnostics}, len(raised.value.diagnostics))
+    assert 500 == len(source.parse(b"- #b\n" * 5000, "flow.yaml").findings)
 
 
 def test_aliases_may_repeat_100_000_values_and_no_more() -> None:

@@ -411,6 +411,7 @@ class JsonAnswer:
     """
 
     name: ClassVar[str]
+    compiles: ClassVar[bool] = True
     value: JsonSchema | Mapping[str, object] | None = None
 
     def evaluate(self, turn: Turn) -> Verdict:

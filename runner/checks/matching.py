@@ -214,6 +214,7 @@ class Matches:
 
     name: ClassVar[str]
     of_text: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
     value: Annotated[str, Form(escape=re.escape)] | tuple[Annotated[str, Form(escape=re.escape)], ...]
 
     @property
