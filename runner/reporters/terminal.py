@@ -327,9 +327,9 @@ class Conversation:
             return []
         if ended.outcome != Outcome.SKIPPED:
             self.told.append(ended.reason)
-        words = f"{_('error')}: {ended.reason}"
+        words = _("error: {reason}").format(reason=ended.reason)
         if ended.outcome == Outcome.SKIPPED:
-            words = f"{_('skipped')} · {ended.reason}"
+            words = _("skipped · {reason}").format(reason=ended.reason)
         return self.paint.said(indent, self.paint.mark(ended.outcome), words)
 
     def tell_operations(self, indent: str) -> None:
@@ -341,7 +341,7 @@ class Conversation:
                 words = f"{operation(ended.operation)}: {ended.message}"
                 self.lines += self.paint.said(indent, self.paint.mark(ended.outcome), words)
         for odd in self.warnings:
-            self.lines += self.paint.said(indent, self.paint.paint("!", "yellow"), f"{_('warning')}: {odd}")
+            self.lines += self.paint.said(indent, self.paint.paint("!", "yellow"), _("warning: {reason}").format(reason=odd))
         self.operations, self.warnings = [], []
 
     def timed(self, ended: OperationEnded) -> str:
