@@ -55,6 +55,31 @@ def test_a_connection_that_must_not_be_made_is_refused(base_url: str, environmen
     assert sentence == str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("HTTPS_PROXY", "foo://anna:secret@127.0.0.1:1", "the proxy named by the environment cannot be used: Unknown scheme"),
+        ("HTTPS_PROXY", "http://[::1", "the proxy named by the environment cannot be used: Invalid port"),
+        (
+            "SSL_CERT_FILE",
+            "nowhere.pem",
+            "the certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read: No such file",
+        ),
+        ("SSL_CERT_FILE", __file__, "the certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read: "),
+    ],
+)
+def test_a_way_to_the_network_that_cannot_be_used_is_said_before_the_first_call(
+    variable: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConnectionProblem) as raised:
+        open_target(connection(), {"DASHSCOPE_API_KEY": KEY})
+    assert str(raised.value).startswith(sentence)
+    assert "secret" not in str(raised.value)
+
+
 def test_another_key_variable_may_be_named() -> None:
     with pytest.raises(ConnectionProblem, match="MY_KEY is not set"):
         open_target(connection(key_variable="MY_KEY"), {"DASHSCOPE_API_KEY": KEY})

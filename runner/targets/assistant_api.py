@@ -61,7 +61,7 @@ class AssistantApi:
 
     @classmethod
     def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self:
-        """Raise ConnectionProblem when the key is missing, or would go where it must not."""
+        """Raise ConnectionProblem when the key is missing or would go where it must not, or a proxy or certificate is unusable."""
         variable = connection.key_variable or cls.key_variable
         if sentence := unsafe(connection.base_url, key_variable=variable):
             raise ConnectionProblem(sentence)
@@ -72,7 +72,18 @@ class AssistantApi:
             )
         if key is not None and not (key.isascii() and key.isprintable()):
             raise ConnectionProblem(_("{variable} holds characters that no key has").format(variable=variable))
-        transport = cls.transport(connection)
+        try:
+            transport = cls.transport(connection)
+        except OSError as error:
+            raise ConnectionProblem(
+                _("the certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {reason}").format(
+                    reason=error.strerror or error
+                )
+            ) from error
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise ConnectionProblem(
+                _("the proxy named by the environment cannot be used: {reason}").format(reason=error)
+            ) from error
         if trace is not None:
             from runner.clean import Redactor
             from runner.transport.trace import Tracing
