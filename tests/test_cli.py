@@ -403,15 +403,46 @@ def test_the_help_lists_every_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("runflow va", {"plain,validate", "file,va"}),
+        ("runflow va", {"plain,validate"}),
+        ("runflow p", {"plain,plan", "plain,paint.yaml"}),
+        ("runflow q", {"file,q"}),
+        ("runflow nosuch x", {"file,x"}),
         ("runflow completion f", {"plain,fish"}),
         ("runflow validate --req", {"plain,--require-checks"}),
     ],
 )
 def test_the_shell_completes(words: str, expected: set[str], tmp_path: Path) -> None:
+    (tmp_path / "paint.yaml").touch()
     last = str(len(words.split()) - 1)
     ended = run(tmp_path, _RUNFLOW_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=last)
-    assert expected == set(ended.stdout.split())
+    assert (expected, "") == (set(ended.stdout.split()), ended.stderr)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_itself_completes_a_command(tmp_path: Path) -> None:
+    line = run(tmp_path, "completion", "bash").stdout
+    script = line + 'COMP_WORDS=(runflow va) COMP_CWORD=1\n_runflow_completion runflow\necho "${COMPREPLY[@]}"\n'
+    environment = {**clean(tmp_path), "PATH": f"{Path(RUNFLOW).parent}:{os.environ['PATH']}"}
+    ended = subprocess.run(["bash", "--norc"], input=script.encode(), env=environment, capture_output=True, check=False)
+    assert (b"validate\n", b"") == (ended.stdout, ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("run --jsn x.yaml", "there is no option `--jsn`; did you mean `--json`?"),
+        ("targets --foo", "there is no option `--foo`"),
+        ("run x.yaml --var", "`--var` needs a value"),
+        ("init --yes=1", "`--yes` takes no value"),
+        ("completion", "`bash|zsh|fish` is missing"),
+        ("completion tcsh", "`shell` cannot have this value; it takes bash|zsh|fish"),
+        ("serve --port 99999", "`--port` cannot have this value; it takes 0–65535"),
+        ("explain a b", "`b` is one argument too many"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_sentences_of_our_own(arguments: str, sentence: str, tmp_path: Path) -> None:
+    ended = run(tmp_path, *arguments.split())
+    assert (2, f"runflow: {sentence}") == (ended.code, ended.stderr.splitlines()[0])
 
 
 # ── init ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

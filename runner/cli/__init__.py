@@ -55,9 +55,10 @@ def guarded(arguments: list[str]) -> int:
         code = Commands().main(arguments, prog_name="runflow", standalone_mode=False)
     except click.UsageError as error:
         from runner.clean import visible
+        from runner.cli.frame import sentence
 
         command = error.ctx.command_path if error.ctx else "runflow"
-        print("runflow:", visible(error.format_message()), file=sys.stderr)
+        print("runflow:", visible(sentence(error)), file=sys.stderr)
         print(words._("`{command} --help` tells more").format(command=command), file=sys.stderr)
         return error.exit_code
     except click.ClickException as error:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -75,11 +76,19 @@ def shared() -> list[click.Parameter]:
 class Command(click.Command):
     """A command whose help reads: usage, what it does, examples, options by heading."""
 
+    allow_extra_args = True  # so that the sentence about them is ours
+
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **attributes: Any) -> None:
         attributes.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 100})
         super().__init__(*args, **attributes)
         self.params.extend(shared())
         self.examples = tuple(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            raise click.UsageError(_("`{argument}` is one argument too many").format(argument=rest[0]), ctx)
+        return rest
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_help_text(ctx, formatter)
@@ -150,7 +159,7 @@ class Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name in self.list_commands(ctx):
+        if name in self.list_commands(ctx) or ctx.resilient_parsing:  # while a shell completes, nothing is an error
             return super().resolve_command(ctx, args)
         near = nearest(name, self.list_commands(ctx))
         sentence = (
@@ -190,9 +199,14 @@ class Commands(click.Group):
         )
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Commands and flow files; a shell that is told to look for files itself forgets the commands."""
         from click.shell_completion import CompletionItem
 
-        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
+        found = super().shell_complete(ctx, incomplete)
+        if not found:
+            return [CompletionItem(incomplete, type="file")]
+        flows = sorted(path.name for path in Path().glob("*.y*ml") if path.name.startswith(incomplete))
+        return [*found, *map(CompletionItem, flows)]
 
 
 def summaries() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
@@ -238,6 +252,26 @@ def looks_like_a_path(word: str) -> bool:
     if word.endswith((".yaml", ".yml")) or any(character in word for character in "/*?[") or os.sep in word:
         return True
     return os.path.exists(word)  # noqa: PTH110
+
+
+def sentence(error: click.UsageError) -> str:
+    """What is wrong with a command line, in the reader's language: click says it in English."""
+    match error:
+        case click.NoSuchOption(option_name=name, possibilities=near):
+            known = sorted(near or ())
+            hint = _("; did you mean `{near}`?").format(near=known[0]) if known else ""
+            return _("there is no option `{name}`").format(name=name) + hint
+        case click.BadOptionUsage(option_name=name, message=message):
+            none = "does not take a value" in message
+            return (_("`{name}` takes no value") if none else _("`{name}` needs a value")).format(name=name)
+        case click.MissingParameter(param=click.Parameter() as missing, ctx=click.Context() as ctx):
+            return _("`{name}` is missing").format(name=missing.make_metavar(ctx))
+        case click.BadParameter(param=click.Parameter() as wrong, ctx=click.Context() as ctx):
+            form = wrong.make_metavar(ctx)
+            if isinstance(wrong.type, click.IntRange):
+                form = f"{wrong.type.min}–{wrong.type.max}"
+            return _("`{name}` cannot have this value; it takes {form}").format(name=wrong.opts[0], form=form)
+    return error.format_message()
 
 
 def show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
