@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 from runner.build import Reference
@@ -22,6 +22,8 @@ MAX_PAIRS, MAX_NAME, MAX_TEXT = 16, 64, 512
 
 MAX_COMPILED = 100_000
 """Characters of patterns, paths and schemas in one file: compiling them takes a thousand times as long as reading them."""
+LEAST_COMPILED = 30
+"""Each counts for as many, however short it is."""
 MOST_NAMES = 100
 """Among so many names a misspelt one is looked for."""
 OF_A_RUN = frozenset(key.name for key in keys_of(RunOverrides))
@@ -252,7 +254,7 @@ class Linter:
         if not hasattr(check, "problems"):
             return
         if getattr(check, "compiles", False):
-            room, self.room = self.room, self.room - len(str(getattr(check, "value", "")))
+            room, self.room = self.room, self.room - max(LEAST_COMPILED, len(str(getattr(check, "value", ""))))
             if self.room < 0:
                 if room >= 0:
                     message = _("the patterns, paths and schemas up to here are longer than {most} characters")
@@ -393,7 +395,7 @@ class Linter:
             return _("step {number} saves it; only the steps after it can use it").format(number=number)
         if (name, True) in self.saved_at:
             return _("step {number} saves it, but is skipped").format(number=self.saved_at[name, True])
-        everything = (*self.declared, *(saved for saved, _skipped in self.saved_at))
+        everything = chain(self.declared, (saved for saved, _skipped in self.saved_at))
         known = dict.fromkeys(each for each in islice(everything, MOST_NAMES) if self.is_known(each, reference))
         if near := nearest(name, known):
             return _("did you mean `{variable}`?").format(variable=f"${{{near}}}")

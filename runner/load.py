@@ -4,13 +4,14 @@ import io
 from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path, PurePath
 
 from runner.build import Reference, Refused, build
 from runner.diagnostics import Diagnostic, Problems, Severity, Span
 from runner.lint import lint
 from runner.model import Flow
-from runner.source import Document, Mark, Node, decode, open_bytes, read
+from runner.source import MAX_FINDINGS, Document, Mark, Node, decode, open_bytes, read
 from runner.variables import expand, valid
 from runner.words import _
 
@@ -305,7 +306,7 @@ def rows(sources: Sources, named: Named, node: Node) -> Node:
             _("write the names of the variables into its first row"),
         )
     (_line, header), *rest = found
-    trouble = list(wrong_header(named, header)) + [
+    ragged = (
         at(
             named,
             line,
@@ -317,7 +318,8 @@ def rows(sources: Sources, named: Named, node: Node) -> Node:
         )
         for line, values in rest
         if len(values) != len(header)
-    ]
+    )
+    trouble = list(islice(chain(wrong_header(named, header), ragged), MAX_FINDINGS))
     if not rest:
         trouble.append(
             at(named, 1, "csv-empty", _("there is no row below the header"), _("write one row for each conversation"))
@@ -357,17 +359,19 @@ def records(named: Named, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def wrong_header(named: Named, header: list[str]) -> Iterator[Diagnostic]:
+    seen: set[str] = set()
     for number, name in enumerate(header, 1):
         if not name.strip():
             message = _("column {number} of the header has no name").format(number=number)
             yield at(named, 1, "csv-header", message, _("name the variable, or delete the column"))
-        elif header.index(name) < number - 1:
+        elif name in seen:
             message = _("the header names `{name}` twice").format(name=name)
             yield at(named, 1, "csv-header", message, _("give each column a name of its own"), named.lines[0].rfind(name), name)
         elif not valid(name):
             message = _("`{name}` is no name for a variable").format(name=name)
             hint = _("use letters, digits and `_`, no digit first; no spaces around the comma")
             yield at(named, 1, "csv-header", message, hint, named.lines[0].find(name), name)
+        seen.add(name)
 
 
 def at(named: Named, line: int, code: str, message: str, hint: str, start: int = -1, word: str = "") -> Diagnostic:

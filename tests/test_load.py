@@ -188,3 +188,10 @@ def test_the_values_of_a_csv_file_are_counted(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b\n" + "1,2\n" * 50_000, encoding="utf-8")
     (found,) = examine(path).diagnostics
     assert ("too-large", "rows.csv", 50_001) == (found.code, Path(found.path).name, found.span and found.span.line)
+
+
+def test_a_csv_file_of_very_many_columns_gets_its_verdict(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: m", "cases: {file: rows.csv}\n" + STEPS)
+    (tmp_path / "rows.csv").write_text(",".join(f"a{number}" for number in range(MANY)) + "\n" + "1\n" * MANY, encoding="utf-8")
+    found = examine(path).diagnostics
+    assert ({"csv-ragged"}, 500) == ({each.code for each in found}, len(found))
