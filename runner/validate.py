@@ -563,6 +563,8 @@ def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place
     if not place.path:
         return _("begin with `assistant:` and `steps:`")
     if "string" in wanted and actual == "object":
+        if key in checks:
+            return example_of(error, place)
         return _('if this is one text, put it in quotes: "…"')
     if "array" in wanted and "object" not in wanted:
         if written and len(written) <= 40:
@@ -581,7 +583,7 @@ def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place
             return _("write it without quotes: {line}").format(line=f"{key}: {str(error.instance).strip()}")
         return example_of(error, place)
     if "boolean" in wanted:
-        yes = str(error.instance).casefold() in ("yes", "on", "y", "1", "true")
+        yes = not written or str(error.instance).casefold() in ("yes", "on", "y", "1", "true")
         return write(f"{key}: {'true' if yes else 'false'}")
     return None
 
