@@ -15,8 +15,10 @@ from runner.diagnostics import cells
 from runner.events import (
     AnswerReceived,
     CaseEnded,
+    CaseStarted,
     Envelope,
     Event,
+    ImageSaved,
     OperationEnded,
     OperationStarted,
     RunStatusChanged,
@@ -79,6 +81,11 @@ def test_nothing_raw_and_no_command_whatever_they_say(envelopes: list[Envelope])
         assert not {char for char in text if unicodedata.category(char) == "Cc"} - {"\n"}
         assert not re.search("[\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff]", text)
         assert not re.search(r"(?m)^\s*(::|##)|##\[|##vso\[", text)
+
+
+def test_a_path_stays_on_its_line_whatever_is_in_it() -> None:
+    events = [CaseStarted("a.yaml", "a", "", (), "m", 1), ImageSaved(1, "s", "a\tb\nc.png"), CaseEnded("passed", 1.0)]
+    assert "    → a\\tb\\nc.png" in plain(list(enveloped([(0, suite(1)), *((1, each) for each in events)]))).splitlines()
 
 
 def test_one_conversation_at_a_time_when_they_interleave() -> None:

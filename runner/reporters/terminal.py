@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, TextIO
 
 from runner import source
-from runner.clean import one_line, visible
+from runner.clean import inert, one_line, visible
 from runner.diagnostics import Problems, cells, render
 from runner.events import (
     AnswerReceived,
@@ -42,8 +42,6 @@ __all__ = ["Look", "Terminal", "open_terminal"]
 
 COLOURING = re.compile("\x1b\\[[0-9;]*m")
 SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-ORDERS = re.compile(r"##(?=\[|vso\[)", re.IGNORECASE)
-"""What CI services obey wherever in a line it stands; `::` they obey only at its beginning, where others' text never is."""
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 EXCERPT = 3
 """Rows of an answer that are shown unless all of it is asked for."""
@@ -378,7 +376,7 @@ class Conversation:
         self.tell_operations("  ")
         self.lines += self.reason(case, "  ") if case.outcome != Outcome.SKIPPED else []
         self.lines.append(f"  {self.paint.mark(case.outcome)} {self.verdict(case)}")
-        paths = [visible(image.path).replace("\n", "\\n") for image in case.images if image.path]
+        paths = [visible(image.path).replace("\n", "\\n").replace("\t", "\\t") for image in case.images if image.path]
         self.lines += [f"    {self.paint.arrow} {path}" for path in paths]
 
     def verdict(self, case: CaseReport) -> str:
@@ -422,7 +420,7 @@ class Still:
 
     def print(self, lines: Sequence[str]) -> None:
         if lines:
-            self.sink.write("".join(f"{ORDERS.sub('# #', line)}\n" for line in lines))
+            self.sink.write("".join(f"{inert(line)}\n" for line in lines))
             self.sink.flush()
 
     def stop(self) -> None:
