@@ -411,3 +411,16 @@ def test_any_mapping_taken_for_a_schema_ends_in_a_verdict(schema: object, value:
     check = make("json", JsonSchema({"properties": schema, "items": schema, "enum": [schema], "pattern": str(schema)}))
     list(check.problems())
     assert str(check.evaluate(Turn(json.dumps(value))).outcome) in ("passed", "failed", "error")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("$.order.items[0].nope", '{"name": "cat"}'),
+        ("$.order.items[3].nope", '[{"name": "cat"}]'),
+        ("$.other", '{"order": {"items": [{"name": "cat"}]}, "note": "ok"}'),
+    ],
+)
+def test_where_a_path_leads_nowhere_the_last_place_it_led_to_is_shown(path: str, shown: str) -> None:
+    reply = '{"order": {"items": [{"name": "cat"}]}, "note": "ok"}'
+    assert ("failed", f"the reply's JSON has nothing at `{path}`", "1", shown) == verdict("json", {path: 1}, reply)

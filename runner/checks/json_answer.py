@@ -123,8 +123,8 @@ def unreadable(error: Exception) -> str:
     return _("this path cannot be read at character {position}").format(position=token.index + 1)
 
 
-def values_at(path: str, data: object, seconds: float | None = None) -> tuple[object, ...]:
-    """Everything in `data` that the JSONPath names; raise BadPath or TookTooLong."""
+def values_at(path: str, data: object, seconds: float | None = None, *, above: int = 0) -> tuple[object, ...]:
+    """Everything in `data` that the JSONPath names, without its last `above` segments; raise BadPath or TookTooLong."""
     from jsonpath import JSONPathError, JSONPathMatch
 
     allowance = Allowance(matching.SECONDS if seconds is None else seconds)
@@ -142,7 +142,8 @@ def values_at(path: str, data: object, seconds: float | None = None) -> tuple[ob
             """Nobody asks for them, and they would keep all places in memory."""
 
     places: Any = [Place(filter_context={}, obj=data, parent=None, path="", parts=(), root=data)]  # type: ignore[arg-type]
-    for segment in compiled(path).segments:
+    segments = compiled(path).segments
+    for segment in segments[: len(segments) - above]:
         places = segment.resolve(places)
     try:
         return tuple(place.obj for place in places)
@@ -483,7 +484,7 @@ def judge_path(path: str, expected: object, data: object) -> Verdict:
         return Verdict(Outcome.ERROR, _("`{path}` names too many places to be judged in time").format(path=path), written)
     if not found:
         message = _("the reply's JSON has nothing at `{path}`").format(path=path)
-        return Verdict(Outcome.FAILED, message, written, shorten(spelled(data)))
+        return Verdict(Outcome.FAILED, message, written, shorten(spelled(nearest_above(path, data))))
     single = compiled(path).singular_query()
     if inner is None and isinstance(expected, list | tuple) and not single:
         found = (list(found),)
@@ -493,6 +494,17 @@ def judge_path(path: str, expected: object, data: object) -> Verdict:
         message = _("none of the {count} values at `{path}` fits").format(count=len(found), path=path)
         return Verdict(Outcome.FAILED, message, written, shorten(spelled(list(found[:20]))))
     return best
+
+
+def nearest_above(path: str, data: object) -> object:
+    """What the answer holds where the path still led somewhere."""
+    for above in range(1, len(compiled(path).segments)):
+        try:
+            if found := values_at(path, data, above=above):
+                return found[0]
+        except (BadPath, TookTooLong):
+            break
+    return data
 
 
 def judge_value(path: str, expected: object, inner: tuple[Expectation, ...] | None, value: object) -> Verdict:
