@@ -418,6 +418,13 @@ def test_the_shell_completes(words: str, expected: set[str], tmp_path: Path) -> 
     assert (expected, "") == (set(ended.stdout.split()), ended.stderr)
 
 
+def test_no_line_of_a_flow_gives_a_ci_service_orders(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text('assistant: {model: m}\nsteps:\n  - user: "##vso[x]"\n    contians: "##[error]"\n')
+    (tmp_path / "b.yaml").write_text('assistant: {model: m}\nsteps:\n  - user: "##vso[x]"\n')
+    for ended, there in ((run(tmp_path, "validate", "a.yaml"), "# #[error]"), (run(tmp_path, "plan", "b.yaml"), "# #vso[x]")):
+        assert (True, False, False) == (there in ended.stdout, "##[" in ended.stdout, "##vso" in ended.stdout)
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_itself_completes_a_command(tmp_path: Path) -> None:
     line = run(tmp_path, "completion", "bash").stdout

@@ -76,7 +76,7 @@ def title(job: Job) -> str:
 
 def drawn(job: Job, rehearsed: "Rehearsal") -> str:
     """The calls of one conversation, numbered, with bodies as YAML."""
-    from runner.clean import visible
+    from runner.clean import inert, visible
 
     connection = job.connection
     lines = [
@@ -87,7 +87,7 @@ def drawn(job: Job, rehearsed: "Rehearsal") -> str:
         until = "  " + _("(until the run has ended)") if call.repeated else ""
         lines.append(f"{number:>3}  {call.method:<6} {call.path}{until}")
         lines += [f"            {line}" for line in body(call)]
-    return visible("\n".join(line.rstrip() for line in lines))
+    return inert(visible("\n".join(line.rstrip() for line in lines)))
 
 
 def body(call: "Call") -> Sequence[str]:

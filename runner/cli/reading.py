@@ -74,6 +74,7 @@ def examined(files: Iterable[Path], *, require_checks: bool = False) -> Iterator
 
 def show(results: Iterable["Examined"], stream: TextIO, *, colour: bool) -> Tally:
     """Draw the first diagnostics of `results` on `stream`, in file order, count the rest, and return the tally."""
+    from runner.clean import inert
     from runner.diagnostics import render
 
     tally = Tally()
@@ -81,7 +82,7 @@ def show(results: Iterable["Examined"], stream: TextIO, *, colour: bool) -> Tall
     for result in results:
         tally.add(result.diagnostics)
         for diagnostic in result.diagnostics[: SHOWN - drawn]:
-            stream.write(render(diagnostic, result.lines(diagnostic.path), colour=colour) + "\n\n")
+            stream.write(inert(render(diagnostic, result.lines(diagnostic.path), colour=colour)) + "\n\n")
             drawn += 1
     rest = tally.errors + tally.warnings - drawn
     if rest:
