@@ -61,7 +61,7 @@ class AssistantApi:
 
     @classmethod
     def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self:
-        """Raise ConnectionProblem when the key is missing or would go where it must not, or a proxy or certificate is unusable."""
+        """Raise ConnectionProblem when there is no key, it would go where it must not, or the environment bars the way."""
         variable = connection.key_variable or cls.key_variable
         if sentence := unsafe(connection.base_url, key_variable=variable):
             raise ConnectionProblem(sentence)
