@@ -60,18 +60,16 @@ def suspects(node: Node, annotation: Any, building: Building) -> object:
     """The plain value, without what the reader accepts: jsonschema takes its time over long files."""
     if isinstance(node.value, list):
         if item := item_of(annotation):
-            suspicious = tuple(
-                number for number, each in enumerate(node.value) if not accepted(each, reader_of(item), building)
-            )
+            wrong = (number for number, each in enumerate(node.value) if not accepted(each, reader_of(item), building))
             plain = Suspects([None] * len(node.value))
-            plain.wrong = suspicious
-            for number in suspicious:
+            plain.wrong = tuple(islice(wrong, MAX_FINDINGS))
+            for number in plain.wrong:
                 plain[number] = suspects(node.value[number], item, building)
             return plain
     elif isinstance(node.value, dict):
         if is_free(annotation):
-            wrong = {name: each for name, each in node.value.items() if not entry_accepted(node, name, annotation, building)}
-            return {name: each.plain for name, each in (wrong or dict(islice(node.value.items(), 1))).items()}
+            left = {name: each for name, each in node.value.items() if not entry_accepted(node, name, annotation, building)}
+            return {name: each.plain for name, each in (left or dict(islice(node.value.items(), 1))).items()}
         known = annotations(node.value, annotation)
         return {name: suspects(each, known.get(name, object), building) for name, each in node.value.items()}
     return node.plain
@@ -96,6 +94,7 @@ def shapes(annotation: Any) -> list[Any]:
     return [base for base in bases if get_origin(base) is Mapping or (isinstance(base, type) and is_dataclass(base))]
 
 
+@cache
 def is_free(annotation: Any) -> bool:
     """Whether a mapping here has names of the author's own."""
     return [get_origin(shape) for shape in shapes(annotation)] == [Mapping]
@@ -106,6 +105,7 @@ def entry_accepted(node: Node, name: str, annotation: Any, building: Building) -
     return accepted(node.holding({name: node.value[name]}), reader_of(annotation), building)
 
 
+@cache
 def item_of(annotation: Any) -> Any:
     """What the items of a list are, where only one kind of list is meant."""
     lists = [split(branch)[0] for branch in branches(split(annotation)[0])]
