@@ -20,6 +20,9 @@ __all__ = ["Settings", "SettingsProblem", "choose", "is_ci", "load"]
 KEY_VARIABLES = ("DASHSCOPE_API_KEY",)
 """What a `.env` may set. Everything else in it belongs to other programs and is left alone."""
 
+BASE_URL_VARIABLES = {"DASHSCOPE_API_KEY": "DASHSCOPE_HTTP_BASE_URL"}
+"""Where the vendor's own SDK finds its base URL; `runflow serve` prints it. Like the key, it is the person's to set."""
+
 VENDOR_HOSTS = {
     "DASHSCOPE_API_KEY": (
         "dashscope.aliyuncs.com",
@@ -249,7 +252,8 @@ def choose(
     """The service for one flow and why it was chosen. Raise SettingsProblem when there is none or it may not be used.
 
     The order: `option` (from the command line), RUNFLOW_TARGET, the flow, configuration, then what the keys in the
-    environment allow. With `needs_key` False the key may be missing, for a plan that sends nothing.
+    environment allow. The base URL is `base_url`, else the SDK's variable, else configuration's, else the target's own.
+    With `needs_key` False the key may be missing, for a plan that sends nothing.
     """
     from runner.registry import targets
     from runner.targets import Connection
@@ -267,10 +271,11 @@ def choose(
     kind = targets[name]
     if kind.key_variable is None and base_url:
         raise SettingsProblem(
-            _("`{name}` runs inside runflow and has no base URL; name the target too, like `--target dashscope`").format(
-                name=name
-            )
+            _("`{name}` runs inside runflow and has no base URL; leave it out, or write another `--target`").format(name=name)
         )
+    elsewhere = BASE_URL_VARIABLES.get(kind.key_variable or "", "")
+    if not base_url and (base_url := environment.get(elsewhere)):
+        reason = _("{reason}; base URL from {variable}").format(reason=reason, variable=elsewhere)
     address = base_url or (settings.base_url if kind.key_variable else None)
     if base_url and (sentence := unsafe(base_url)):
         raise SettingsProblem(sentence)

@@ -246,8 +246,28 @@ def test_configuration_sends_no_key_to_other_hosts(host: str) -> None:
     ) == refusal("dashscope", environment=KEY, settings=found)
 
 
+def test_the_variable_of_the_sdk_is_heard_below_the_command_line_and_above_configuration() -> None:
+    environment = {**KEY, "DASHSCOPE_HTTP_BASE_URL": "http://127.0.0.1:8765/api/v1"}
+    found = Settings(base_url="https://dashscope.aliyuncs.com/api/v1", path=Path("runflow.toml"))
+    chosen = settings.choose(None, environment=environment, settings=found)
+    assert ("http://127.0.0.1:8765/api/v1", "DASHSCOPE_API_KEY is set; base URL from DASHSCOPE_HTTP_BASE_URL") == (
+        chosen.base_url,
+        chosen.reason,
+    )
+    given = settings.choose(None, environment=environment, settings=found, base_url="https://example.org/api/v1")
+    assert "https://example.org/api/v1" == given.base_url
+    assert "http://embedded.invalid/api/v1" == settings.choose("embedded", environment=environment, settings=found).base_url
+
+
+def test_the_variable_of_the_sdk_names_a_safe_url_or_none() -> None:
+    environment = {**KEY, "DASHSCOPE_HTTP_BASE_URL": "http://example.org/api/v1"}
+    assert "`http://example.org/api/v1` is not encrypted; write `https`: only this machine may be reached by http" == refusal(
+        "dashscope", environment=environment
+    )
+
+
 def test_the_embedded_service_has_no_base_url() -> None:
-    assert ("`embedded` runs inside runflow and has no base URL; name the target too, like `--target dashscope`") == refusal(
+    assert ("`embedded` runs inside runflow and has no base URL; leave it out, or write another `--target`") == refusal(
         base_url="http://127.0.0.1:1/api/v1"
     )
 
