@@ -425,6 +425,14 @@ def test_no_line_of_a_flow_gives_a_ci_service_orders(tmp_path: Path) -> None:
         assert (True, False, False) == (there in ended.stdout, "##[" in ended.stdout, "##vso" in ended.stdout)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_report_that_cannot_be_written_and_the_trace_say_so_safely(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text('assistant: {model: m}\nsteps:\n  - user: "##vso[x]"\n    sample: "##[error]"\n')
+    ended = run(tmp_path, "a.yaml", "-vv", "--json", "/dev/full")
+    assert "runflow: cannot write /dev/full: No space left on device" == ended.stderr.splitlines()[-1]
+    assert (4, True, False) == (ended.code, "# #vso[x]" in ended.stderr, "##" in ended.stderr)
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_itself_completes_a_command(tmp_path: Path) -> None:
     line = run(tmp_path, "completion", "bash").stdout

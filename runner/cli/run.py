@@ -241,12 +241,15 @@ def closed(reporters: "Sequence[Reporter]") -> int:
             reporter.close()
         except OSError as error:
             code = Exit.NO_VERDICT
-            print("runflow:", _("cannot write {what}").format(what=error), file=sys.stderr)
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            print("runflow:", _("cannot write {what}").format(what=what), file=sys.stderr)
     return code
 
 
 def trace(line: str) -> None:
-    print(line, file=sys.stderr)
+    from runner.clean import inert
+
+    print(inert(line), file=sys.stderr)
 
 
 class Joined:
