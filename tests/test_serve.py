@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from starlette.requests import Request as HttpRequest
 
 from runner.embedded.server import Guard, ServeProblem, ServeSettings, chosen_token, listening, serve
 from tests.embedded_fixtures import Served, parsed, served, start
@@ -54,6 +55,21 @@ KEY = (401, "InvalidApiKey", "no valid API key; send the server's token as `Auth
 def test_a_wrong_token_is_refused(server: Served, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.format(token=server.token).encode("latin-1")}
     assert KEY == error(call(server, "GET", "/assistants", headers, token=False))
+
+
+def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def never(given: bytes, due: bytes) -> bool:
+        compared.append((given, due))
+        return False
+
+    monkeypatch.setattr("hmac.compare_digest", never)
+    headers = [(b"host", b"127.0.0.1:80"), (b"authorization", b"Bearer token")]
+    request = HttpRequest({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": headers})
+    refusal = Guard("token", "127.0.0.1", 80).refusal(request)
+    assert refusal is not None
+    assert (401, [(b"token", b"token")]) == (refusal.status, compared)
 
 
 def test_the_scheme_may_be_spelled_in_any_case(server: Served) -> None:
@@ -226,7 +242,10 @@ def test_it_listens_on_loopback_only(server: Served) -> None:
 )
 def test_another_host_needs_a_token_of_ones_own(token: str, problem: str) -> None:
     with start("-m", "runner", "serve", "--host", "0.0.0.0", RUNFLOW_TOKEN=token) as process:
-        output, said = process.communicate(timeout=20)
+        try:
+            output, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert ("", 3) == (output, process.returncode)
     assert problem in said
 
