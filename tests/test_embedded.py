@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from runner.embedded.service import SystemClock
 from runner.embedded.store import Store, StoreProblem
 from tests.embedded_fixtures import ADD, Api, parsed
 
@@ -764,3 +765,10 @@ def test_two_services_share_a_file(tmp_path: Path) -> None:
     assert made == two.get(f"/assistants/{made}")["id"]
     one.close()
     two.close()
+
+
+def test_setting_the_systems_clock_moves_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SystemClock()
+    before = clock.now()
+    monkeypatch.setattr("time.time", lambda: before - 3600)
+    assert before <= clock.now() < before + 60

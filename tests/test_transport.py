@@ -76,6 +76,22 @@ def test_proxies_come_from_the_environment_but_not_for_loopback(monkeypatch: pyt
     assert [b"GET http://host.test/ HTTP/1.1"] == [request.partition(b"\r\n")[0] for _number, request in asked]
 
 
+def test_a_redirect_is_not_followed() -> None:
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 307 Away\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def go() -> int:
+        async with await asyncio.start_server(redirect, "127.0.0.1", 0) as server:
+            base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with open_client(Network(base)) as client:
+                return (await client.get(base)).status_code
+
+    assert 307 == asyncio.run(go())
+
+
 @asynccontextmanager
 async def loopback(seen: list[tuple[int, bytes]]) -> AsyncIterator[str]:
     """A server on this machine that says ok and sets a cookie; `seen` gets the number of the connection and the request."""
