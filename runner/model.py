@@ -195,7 +195,7 @@ class Flow:
     steps: Annotated[tuple[Step, ...], Form(min_length=1)] = key("The conversation", [{"user": "Draw a cat.", "expect": "cat"}])
     name: str | None = key("The flow's name in reports; the file's name unless told", "paint", default=None)
     description: str | None = key("What this flow is about", "Draws a cat.", default=None)
-    tags: tuple[Literally, ...] = key("Words to select flows by", ["smoke"], default=())
+    tags: tuple[Literally, ...] = key("Words that go with the flow into every report", ["smoke"], default=())
     thread: ThreadSetup | None = key("How the conversation begins", {"messages": [{"user": "Hello."}]}, default=None)
     expect: tuple[Expectation, ...] = key("Checks on the whole conversation, after the last step", ["image"], default=())
     target: Literally | None = key("The service to use", "dashscope", "embedded", default=None)
@@ -203,7 +203,10 @@ class Flow:
         "Names and default texts, used as `${name}`; `--var name=text` overrides", {"animal": "cat"}, default=None
     )
     cases: tuple[Mapping[Name, str], ...] | CasesFile | None = key(
-        "One conversation for each set of variables: a list, or `{file: rows.csv}`", [{"animal": "cat"}], default=None
+        "One conversation for each set of variables: a list, or `{file: rows.csv}`",
+        [{"animal": "cat"}],
+        {"file": "rows.csv"},
+        default=None,
     )
     timeout: Duration | None = key("The longest the conversation may take; 15 min unless told", "5 min", default=None)
     path: Path = Path()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from runner import explain
 from runner.load import examine
@@ -48,6 +49,28 @@ def test_page_of_a_check_is_its_docstring() -> None:
     assert page is not None
     assert page.startswith("The reply contains this text")
     assert explain.page("no such thing") is None
+
+
+def test_page_of_a_key_says_where_it_stands_and_how_it_is_written() -> None:
+    assert (
+        "`timeout`, at the top level: The longest the conversation may take; 15 min unless told.\n\n"
+        "```yaml\ntimeout: 5 min\n```\n\n"
+        "`timeout`, in a step: The longest this step may take; 300 s unless told.\n\n"
+        "```yaml\ntimeout: 20s\n```"
+    ) == explain.page("timeout")
+
+
+def test_every_key_is_no_code_and_no_check() -> None:
+    """One name has one page."""
+    assert set() == set(explain.keys()) & {*explain.codes(), *checks}
+
+
+@pytest.mark.parametrize("name", explain.keys())
+def test_every_example_of_a_key_is_yaml(name: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)\n```", explain.page(name) or "", re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert all({name} == set(yaml.safe_load(example)) for example in block.split("\n# or\n"))
 
 
 @pytest.mark.parametrize("name", checks)

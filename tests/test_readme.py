@@ -30,6 +30,8 @@ def name(flow: str) -> str:
 def folder(tmp_path: Path) -> Path:
     for flow in blocks("yaml"):
         (tmp_path / name(flow)).write_text(flow, encoding="utf-8")
+    for rows in blocks("csv"):
+        (tmp_path / "greetings.csv").write_text(rows, encoding="utf-8")
     return tmp_path
 
 
@@ -47,9 +49,15 @@ def test_the_two_opening_commands_come_first() -> None:
     assert "pytest" in opening[1]
 
 
-def test_the_first_flow_passes(folder: Path) -> None:
-    ended = run(["runflow", name(blocks("yaml")[0])], folder)
+@pytest.mark.parametrize(("flow", "conversations"), [("shop.yaml", 1), ("greetings.yaml", 2)])
+def test_a_flow_passes(flow: str, conversations: int, folder: Path) -> None:
+    ended = run(["runflow", flow], folder)
     assert 0 == ended.returncode, ended.stdout
+    assert f" {conversations} passed, " in ended.stdout
+
+
+def test_every_flow_has_its_test() -> None:
+    assert ["shop.yaml", "capital.yaml", "greetings.yaml", "mistakes.yaml"] == [name(flow) for flow in blocks("yaml")]
 
 
 @pytest.mark.parametrize("block", blocks("console"))

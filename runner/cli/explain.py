@@ -1,4 +1,4 @@
-"""`runflow explain`: the page behind the code of a message, or a check's manual page."""
+"""`runflow explain`: the page behind the code of a message, and the manual page of a check or a key."""
 
 import sys
 
@@ -13,14 +13,15 @@ __all__ = ["command"]
 @click.command(
     "explain",
     cls=Command,
-    help=_("Explain the code of a message, or a check; without a name, list them all."),
+    help=_("Explain a key of a flow file, a check, or the code of a message; without a name, list them all."),
     examples=[
         ("runflow explain unknown-key", _("the code that stands in brackets behind a message")),
         ("runflow explain contains", _("a check, with an example")),
-        ("runflow explain", _("every code and every check")),
+        ("runflow explain cases", _("a key of a flow file")),
+        ("runflow explain", _("every key, check and code")),
     ],
 )
-@click.argument("name", required=False, metavar="CODE|CHECK")
+@click.argument("name", required=False, metavar="[WORD]")
 @click.pass_context
 def command(ctx: click.Context, name: str | None) -> None:
     from runner import explain
@@ -31,18 +32,20 @@ def command(ctx: click.Context, name: str | None) -> None:
         return
     page = explain.page(name.strip("[]"))
     if page is None:
-        near = nearest(name, [*explain.codes(), *checks])
+        near = nearest(name, [*explain.keys(), *explain.codes(), *checks])
         hint = _("did you mean `{near}`?").format(near=near) if near else _("`runflow explain` lists them")
-        raise WrongPath(_("there is no code or check `{name}`; {hint}").format(name=name, hint=hint))
+        raise WrongPath(_("there is no key, check or code `{name}`; {hint}").format(name=name, hint=hint))
     sys.stdout.write(page.strip() + "\n")
 
 
 def index() -> str:
-    """Every code and every check with its first sentence."""
+    """Every key, check and code with its first sentence."""
     from runner import explain
     from runner.registry import checks
 
     formatter = click.HelpFormatter(width=110)
+    places = {name: [place for place, _schema in found] for name, found in explain.keys().items()}
+    show(formatter, _("Keys"), [(name, ", ".join(found)) for name, found in places.items()])
     show(formatter, _("Checks"), [(name, first(explain.page(name) or "")) for name in sorted(checks)])
     show(formatter, _("Codes"), [(code, first(explain.page(code) or "")) for code in sorted(explain.codes())])
     return formatter.getvalue().lstrip("\n")

@@ -1,12 +1,15 @@
-"""Find the manual page of a code or a check: what it means and why, with an example that is wrong and one that is right."""
+"""Find the manual page of a code, a check or a key: what it means and why, with examples."""
 
 import inspect
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from runner.registry import checks
+from runner.words import _
 
-__all__ = ["codes", "page"]
+__all__ = ["codes", "keys", "page"]
 
 PAGES = Path(__file__).parent
 
@@ -18,9 +21,44 @@ def codes() -> tuple[str, ...]:
 
 
 def page(name: str) -> str | None:
-    """The page of a diagnostic's code or of a check, as Markdown; None for any other name."""
+    """The page of a diagnostic's code, of a check or of a key of a flow file, as Markdown; None for any other name."""
     if name in codes():
         return (PAGES / f"{name}.md").read_text(encoding="utf-8")
     if name in checks:
         return inspect.cleandoc(checks[name].__doc__ or "")
-    return None
+    return "\n\n".join(key_page(name, home, schema) for home, schema in keys().get(name, ())) or None
+
+
+@cache
+def keys() -> Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]]:
+    """Every key of a flow file with where it stands and its schema there, in the order of the file."""
+    found: dict[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {}
+    for home, properties in homes():
+        for name, schema in properties.items():
+            found[name] = (*found.get(name, ()), (home, schema))
+    return found
+
+
+def homes() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    from runner.schema import flow_schema
+
+    schema = flow_schema()
+    below = schema["definitions"]
+    yield _("at the top level"), schema["properties"]
+    yield _("under `assistant`"), below["Assistant"]["properties"]
+    yield _("under `thread`"), below["ThreadSetup"]["properties"]
+    yield _("in a step"), below["Step"]["properties"]
+    yield _("under a step's `run`"), below["RunOverrides"]["properties"]
+
+
+def key_page(name: str, home: str, schema: Mapping[str, Any]) -> str:
+    told = _("`{key}`, {place}: {doc}").format(key=name, place=home, doc=schema["description"])
+    examples = "\n# or\n".join(written(name, example) for example in schema["examples"])
+    return f"{told}.\n\n```yaml\n{examples}\n```"
+
+
+def written(name: str, example: object) -> str:
+    import yaml
+
+    inline = None if isinstance(example, list | dict) else False
+    return yaml.safe_dump({name: example}, allow_unicode=True, sort_keys=False, default_flow_style=inline, width=100).rstrip()
