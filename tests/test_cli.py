@@ -591,9 +591,8 @@ def test_a_flow_runs_against_a_served_service(tmp_path: Path) -> None:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _line in range(3)]
         exported = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines[1:])
-        base_url, key = exported["DASHSCOPE_HTTP_BASE_URL"], exported["DASHSCOPE_API_KEY"]
-        good = run(tmp_path, "passes.yaml", "--base-url", base_url, DASHSCOPE_API_KEY=key)
-        wrong = run(tmp_path, "passes.yaml", "--base-url", base_url, DASHSCOPE_API_KEY="sk-wrong-key")
+        good = run(tmp_path, "passes.yaml", **exported)
+        wrong = run(tmp_path, "passes.yaml", **{**exported, "DASHSCOPE_API_KEY": "sk-wrong-key"})
         process.send_signal(signal.SIGINT)
     assert (0, 4, 0) == (good.code, wrong.code, process.returncode), good.stdout + wrong.stdout
     assert "DASHSCOPE_API_KEY" in wrong.stdout
