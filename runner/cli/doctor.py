@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from runner import __version__
+from runner import DISTRIBUTION, __version__
 from runner.cli import reading
 from runner.cli.frame import Command, Exit, option
 from runner.words import _
@@ -81,7 +81,9 @@ def packages() -> Iterator[Finding]:
         "libyaml", _("present") if yaml.__with_libyaml__ else _("missing; install PyYAML as a wheel"), yaml.__with_libyaml__
     )
     server = all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn"))
-    yield Finding("server", _("present") if server else _("not installed; `runflow serve` needs it"))
+    command = f"pip install '{DISTRIBUTION}[server]'"
+    needed = _("not installed; `runflow serve` needs it: {command}").format(command=command)
+    yield Finding("server", _("present") if server else needed)
 
 
 def configured(environment: Mapping[str, str]) -> Iterator[Finding]:
