@@ -6,7 +6,7 @@ from functools import cache
 from gettext import GNUTranslations, NullTranslations, translation
 from pathlib import Path
 
-__all__ = ["_", "choose", "listed", "nearest", "ngettext", "plain_name", "requested"]
+__all__ = ["_", "choose", "listed", "nearest", "ngettext", "plain_name", "requested", "told"]
 
 LOCALE = Path(__file__).parent / "locale"
 VARIABLES = ("RUNFLOW_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
@@ -35,6 +35,11 @@ def choose(language: str | None = None, environment: Mapping[str, str] = os.envi
 
 def _(message: str) -> str:
     return chosen.gettext(message) if message else ""
+
+
+def told(sentence: str) -> str:
+    """The translation of a sentence that stands in no call of `_`: in a page of `runner/explain`, or a docstring."""
+    return chosen.gettext(sentence)
 
 
 def ngettext(singular: str, plural: str, count: int) -> str:

@@ -1,17 +1,20 @@
 """Find the manual page of a code, a check or a key: what it means and why, with examples."""
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from runner.registry import checks
-from runner.words import _
+from runner.words import _, told
 
-__all__ = ["codes", "keys", "page"]
+__all__ = ["codes", "keys", "page", "sentences"]
 
 PAGES = Path(__file__).parent
+PARAGRAPH = re.compile(r"[^\n]+(?:\n[^\n]+)*")
+FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
 @cache
@@ -22,11 +25,36 @@ def codes() -> tuple[str, ...]:
 
 def page(name: str) -> str | None:
     """The page of a diagnostic's code, of a check or of a key of a flow file, as Markdown; None for any other name."""
+    if (text := source(name)) is not None:
+        parts = FENCED.split(text)
+        return "".join(each if FENCED.match(each) else PARAGRAPH.sub(lambda found: in_words(found[0]), each) for each in parts)
+    return "\n\n".join(key_page(name, home, schema) for home, schema in keys().get(name, ())) or None
+
+
+def source(name: str) -> str | None:
+    """The page of a code or a check as it was written, in English."""
     if name in codes():
         return (PAGES / f"{name}.md").read_text(encoding="utf-8")
     if name in checks:
         return inspect.cleandoc(checks[name].__doc__ or "")
-    return "\n\n".join(key_page(name, home, schema) for home, schema in keys().get(name, ())) or None
+    return None
+
+
+def sentences() -> Iterator[str]:
+    """Every paragraph of the pages, and what is told of every key, for the catalogues."""
+    for name in (*codes(), *checks):
+        for part in FENCED.split(source(name) or ""):
+            if not FENCED.match(part):
+                yield from (" ".join(paragraph.split()) for paragraph in PARAGRAPH.findall(part))
+    for places in keys().values():
+        yield from (schema["description"] for _home, schema in places)
+
+
+def in_words(paragraph: str) -> str:
+    """A paragraph in the reader's language; without a translation it keeps its line breaks."""
+    line = " ".join(paragraph.split())
+    said = told(line)
+    return paragraph if said == line else said
 
 
 @cache
@@ -52,7 +80,7 @@ def homes() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def key_page(name: str, home: str, schema: Mapping[str, Any]) -> str:
-    told = _("`{key}`, {place}: {doc}").format(key=name, place=home, doc=schema["description"])
+    told = _("`{key}`, {place}: {doc}").format(key=name, place=home, doc=told(schema["description"]))
     examples = "\n# or\n".join(written(name, example) for example in schema["examples"])
     return f"{told}.\n\n```yaml\n{examples}\n```"
 
