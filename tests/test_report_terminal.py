@@ -85,8 +85,9 @@ def test_nothing_raw_and_no_command_whatever_they_say(envelopes: list[Envelope])
 
 def test_a_path_stays_on_its_line_whatever_is_in_it() -> None:
     saved = ImageSaved(1, "s", "a\tb\nc.png")
-    events = [CaseStarted("a.yaml", "a", "", (), "m", 1), StepStarted(1, "", 1, ("x",)), saved, CaseEnded("passed", 1.0)]
-    assert "    → a\\tb\\nc.png" in plain(list(enveloped([(0, suite(1)), *((1, each) for each in events)]))).splitlines()
+    begun: list[Event] = [CaseStarted("a.yaml", "a", "", (), "m", 1), StepStarted(1, "", 1, ("x",))]
+    events = [(1, each) for each in (*begun, saved, CaseEnded("passed", 1.0))]
+    assert "    → a\\tb\\nc.png" in plain(enveloped([(0, suite(1)), *events])).splitlines()
 
 
 def test_one_conversation_at_a_time_when_they_interleave() -> None:
