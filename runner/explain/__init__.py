@@ -57,7 +57,6 @@ def in_words(paragraph: str) -> str:
     return paragraph if said == line else said
 
 
-@cache
 def keys() -> Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]]:
     """Every key of a flow file with where it stands and its schema there, in the order of the file."""
     found: dict[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {}
@@ -80,9 +79,9 @@ def homes() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def key_page(name: str, home: str, schema: Mapping[str, Any]) -> str:
-    told = _("`{key}`, {place}: {doc}").format(key=name, place=home, doc=told(schema["description"]))
+    line = _("`{key}`, {place}: {doc}").format(key=name, place=home, doc=told(schema["description"]))
     examples = "\n# or\n".join(written(name, example) for example in schema["examples"])
-    return f"{told}.\n\n```yaml\n{examples}\n```"
+    return f"{line}.\n\n```yaml\n{examples}\n```"
 
 
 def written(name: str, example: object) -> str:
