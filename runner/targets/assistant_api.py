@@ -310,7 +310,7 @@ class AssistantApi:
             raise TargetError(call, str(error), status=status) from error
 
     def trouble(self, error: httpx.HTTPError) -> str:
-        host = httpx.URL(self.base_url).host
+        host = httpx.URL(self.base_url).netloc.decode()
         match error:
             case httpx.ConnectTimeout():
                 return _("no connection to {host} within {seconds} s").format(host=host, seconds=TIMEOUTS.connect)
