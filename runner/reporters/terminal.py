@@ -151,8 +151,10 @@ class Terminal:
         return first.running() if first and not self.quiet else []
 
     def close(self) -> None:
-        """Print what was interrupted, and the summary."""
+        """Print what was interrupted, and the summary; nothing when nothing began."""
         self.screen.stop()
+        if self.fold.suite is None:
+            return
         for conversation in self.conversations.values():
             conversation.interrupt()
         self.catch_up()
