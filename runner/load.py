@@ -20,6 +20,8 @@ __all__ = ["Examined", "Sources", "examine", "load"]
 MAX_PROMPT = 1024 * 1024
 MAX_ROWS = 4 * 1024 * 1024
 MAX_CELLS = 100_000
+MAX_BESIDE = 1_000
+"""Files looked at in search of the one meant."""
 MAX_SALVAGED = 200_000
 """Characters. A longer file that the schema refuses is not read again for what else is wrong with it: that takes too long."""
 
@@ -97,7 +99,7 @@ def examine(
     if any(found.severity is Severity.ERROR for found in document.findings):
         # What is wrong with the YAML makes the rest mislead; what does not depend on it is still worth saying.
         found = tuple(judge(sources, [], require_checks, environment)) if usable(document) else ()
-        return Examined(None, in_order(document, (*document.findings, *found)), document, sources)
+        return Examined(None, in_order(document, (*without_items(document, found), *found)), document, sources)
     trouble: list[Diagnostic] = []
     include(sources, path, trouble)
     try:
@@ -136,7 +138,7 @@ def judge(
 
     yield from trouble
     said = places(*sources.document.findings, *trouble)
-    wrong = [found for found in validate(sources) if found.span is None or (found.path, found.span.line) not in said]
+    wrong = [found for found in validate(sources) if not follows(found, said)]
     yield from wrong
     if trouble or sum(map(len, sources.document.lines)) > MAX_SALVAGED:
         return
@@ -149,6 +151,39 @@ def judge(
     for found in lint(rest.flow, rest.references, left, require_checks=require_checks, environment=environment):
         if rest.trusts(found) and not (said & places(found)):
             yield found
+
+
+def follows(found: Diagnostic, said: Collection[tuple[str, int]]) -> bool:
+    """Whether a finding only repeats what is said of its line, or misses what stands, wrong, in the next one."""
+    if found.span is None:
+        return False
+    line = found.span.line
+    return (found.path, line) in said or (found.code == "missing-value" and (found.path, line + 1) in said)
+
+
+def without_items(document: Document, found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The document's findings but for keys written twice where a `- ` is missing: none of these is too much."""
+    wrong = {each.span for each in found if each.code == "wrong-type" and each.path == document.path}
+    if not wrong or all(each.code != "duplicate-key" for each in document.findings):
+        return document.findings
+    excused: set[Span] = set()
+    waiting, seen = [document.root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node.value, dict):
+            keys = set(node.keys.values())
+            excused |= keys if keys & wrong else set()
+            waiting += node.value.values()
+        elif isinstance(node.value, list):
+            waiting += node.value
+    return tuple(
+        each
+        for each in document.findings
+        if each.code != "duplicate-key" or not any(first.span in excused for first in each.related)
+    )
 
 
 def places(*findings: Diagnostic) -> set[tuple[str, int]]:
@@ -191,7 +226,20 @@ class Named:
             )
         if not self.path.exists():
             message = _("there is no file `{file}`").format(file=name)
-            raise self.refusal("file-missing", message, _("the path starts in the folder of this file"))
+            raise self.refusal("file-missing", message, self.near(name) or _("the path starts in the folder of this file"))
+
+    def near(self, name: str) -> str | None:
+        """What to say of a file beside the missing one that has nearly its name."""
+        from runner.words import nearest
+
+        wanted = self.path
+        try:
+            beside = [each for each in islice(wanted.parent.iterdir(), MAX_BESIDE) if not each.name.startswith(".")]
+        except OSError:
+            return None
+        stems = {each.stem: each.name for each in beside if each.suffix == wanted.suffix or each.stem == wanted.stem}
+        found = nearest(wanted.stem, stems)
+        return _("did you mean `{name}`?").format(name=PurePath(name).parent / stems[found]) if found else None
 
     def refusal(self, code: str, message: str, hint: str | None) -> Problems:
         path, span = self.asked
@@ -298,6 +346,8 @@ def rows(sources: Sources, named: Named, node: Node) -> Node:
     """The rows of a CSV file as a list of mappings, each value at its line of that file."""
     text = named.text(MAX_ROWS)
     sources.others[named.shown] = named.lines
+    if named.lines and (wrong := wrong_separator(named)):
+        raise Problems([wrong])
     found = list(records(named, text))
     if not found:
         raise named.refusal(
@@ -356,6 +406,17 @@ def records(named: Named, text: str) -> Iterator[tuple[int, list[str]]]:
     except csv.Error as error:
         message = _("this row is not CSV: {reason}").format(reason=error)
         raise Problems([at(named, begin, "csv-unreadable", message, _('write a `"` within quotes twice'))]) from None
+
+
+def wrong_separator(named: Named) -> Diagnostic | None:
+    """What Excel writes where the comma is the decimal sign, or as "Text"."""
+    header = named.lines[0]
+    signs = {
+        ";": _("the values are separated by semicolons, not by commas"),
+        "\t": _("the values are separated by tabs, not by commas"),
+    }
+    message = next((message for sign, message in signs.items() if sign in header and "," not in header), None)
+    return at(named, 1, "csv-header", message, _("save it as CSV with commas between the values")) if message else None
 
 
 def wrong_header(named: Named, header: list[str]) -> Iterator[Diagnostic]:

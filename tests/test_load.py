@@ -195,3 +195,27 @@ def test_a_csv_file_of_very_many_columns_gets_its_verdict(tmp_path: Path) -> Non
     (tmp_path / "rows.csv").write_text(",".join(f"a{number}" for number in range(MANY)) + "\n" + "1\n" * MANY, encoding="utf-8")
     found = examine(path).diagnostics
     assert ({"csv-ragged"}, 500) == ({each.code for each in found}, len(found))
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_values_separated_otherwise_are_told_before_anything_else(tmp_path: Path, sign: str) -> None:
+    path = write(tmp_path, "model: m", "cases: {file: rows.csv}\n" + STEPS)
+    (tmp_path / "rows.csv").write_text(f'"name"{sign}"a ""b"""\nAnna, Bob{sign}x\n', encoding="utf-8-sig")
+    (found,) = examine(path).diagnostics
+    assert ("csv-header", "save it as CSV with commas between the values") == (found.code, found.hint)
+
+
+def test_a_missing_file_is_looked_for_where_it_should_be(tmp_path: Path) -> None:
+    path = write(tmp_path, "{model: m, instructions: {file: prompts/shp.md}}")
+    for name in ("shop.md", ".shp.md", "shp1.yaml", "unlike.md"):
+        (tmp_path / "prompts").mkdir(exist_ok=True)
+        (tmp_path / "prompts" / name).write_text("Sell.", encoding="utf-8")
+    (found,) = examine(path).diagnostics
+    assert ("file-missing", "did you mean `prompts/shop.md`?") == (found.code, found.hint)
+
+
+def test_a_key_written_twice_is_told_beside_steps_without_hyphens(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: m", "name: a\nname: b\nsteps:\n  user: a\n  user: b\n  run: {model: a, model: b}\n")
+    assert [("duplicate-key", 4), ("wrong-type", 6), ("duplicate-key", 8)] == [
+        (found.code, found.span and found.span.line) for found in examine(path).diagnostics
+    ]
