@@ -24,7 +24,7 @@ from runner.forms import branches, keys_of, split
 from runner.model import Assistant, Expectation, Flow, RunOverrides, Step, ThreadSetup
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, bare_checks, check_value, flow_schema, formats
-from runner.source import MAX_FINDINGS, Node
+from runner.source import MAX_FINDINGS, Mark, Node
 from runner.words import _, listed, nearest, plain_name
 
 __all__ = ["Sources", "validate"]
@@ -187,6 +187,9 @@ def additional_properties(validator: Any, allowed: object, instance: object, sch
                 continue
             if allowed is False:
                 yield ValidationError(name)
+                known = {plain_name(each): each for each in schema.get("properties", {})}
+                if (meant := known.get(plain_name(name))) and meant not in instance:
+                    yield from validator.descend(instance[name], schema["properties"][meant], path=name)
             else:
                 yield from validator.descend(instance[name], allowed, path=name)
 
@@ -415,6 +418,42 @@ ELSEWHERE: Mapping[str, str] = {"prompt": "user", "message": "user", "input": "u
 }
 """What other tools call our keys."""
 
+CHECKS_ELSEWHERE: Mapping[str, str] = (
+    dict.fromkeys(("regex", "regexp", "pattern"), "matches")
+    | dict.fromkeys(("include", "includes", "has", "text"), "contains")
+    | dict.fromkeys(("equal", "is"), "equals")
+    | dict.fromkeys(("time", "duration"), "latency")
+    | dict.fromkeys(("tool", "tool_call", "function_call"), "calls")
+    | {"length": "characters", "lang": "language", "picture": "image"}
+)
+"""What other tools, and people, call our checks."""
+
+LANGUAGES: Mapping[str, str] = {
+    "arabic": "ar", "bulgarian": "bg", "german": "de", "greek": "el", "english": "en", "spanish": "es", "persian": "fa",
+    "french": "fr", "hebrew": "he", "hindi": "hi", "indonesian": "id", "italian": "it", "japanese": "ja", "korean": "ko",
+    "dutch": "nl", "polish": "pl", "portuguese": "pt", "russian": "ru", "swedish": "sv", "thai": "th", "turkish": "tr",
+    "ukrainian": "uk", "urdu": "ur", "vietnamese": "vi", "chinese": "zh", "日本語": "ja", "中文": "zh", "中国語": "zh",
+    "日语": "ja", "汉语": "zh", "英語": "en", "英语": "en", "한국어": "ko",
+}  # fmt: skip
+"""The names of languages, and their codes."""
+
+SYSTEM: Sequence[str] = ("system", "developer")
+"""How the API calls a message of instructions."""
+
+
+def meant_check(name: str) -> str | None:
+    """The check that goes by another name, or is misspelt."""
+    return CHECKS_ELSEWHERE.get(plain_name(name)) or nearest(name, checks)
+
+
+def written_check(name: str, value: object) -> str | None:
+    """The line for a check in other words than ours, `not contains` or `doesn't contain`; None if none of ours is meant."""
+    negated = re.fullmatch(r"(?:not|(?:does|do|is|must|should)(?:_?not|n['’]?t))_?(.+)", plain_name(name))
+    if negated and (meant := meant_check(negated[1])):
+        shown = json.dumps(value, ensure_ascii=False) if "," in str(value) else inline(value)
+        return f"not: {{{meant}: {shown if value is not None and len(shown) <= 60 else '…'}}}"
+    return None
+
 
 def unknown_key(error: Error, place: Place) -> Iterator[Found]:
     key = error.message
@@ -423,8 +462,13 @@ def unknown_key(error: Error, place: Place) -> Iterator[Found]:
     if error.schema is definitions["Checks"]:
         yield unknown_check(key, place)
     elif list(place.path[-2:-1]) == ["tools"]:
-        yield Found("unknown-tool", _("the service has no tool `{name}`").format(name=key), suggestion(key, known), key)
-    elif error.schema is definitions["SeedMessage"] and isinstance(place.node.value, dict) and "role" in place.node.value:
+        yield unknown_tool(key, known, key)
+    elif (
+        "user" in known
+        and isinstance(place.node.value, dict)
+        and "role" in place.node.value
+        and (key in ("role", "content") or error.schema is definitions["SeedMessage"])
+    ):
         if key == "role":
             yield pasted_message(place.node.value, known, place)
     else:
@@ -436,8 +480,24 @@ def pasted_message(message: Mapping[str, Node], roles: tuple[str, ...], place: P
     """A message as the API writes it."""
     role = message["role"].value
     said = message["content"].value if "content" in message else None
-    line = f"- {role if role in roles else 'user'}: {inline(said) if isinstance(said, str) else '…'}"
-    return Found("unknown-key", _("unknown key `role`{within}").format(within=place.within), write(line), "role")
+    if role in SYSTEM:
+        hint = system_text()
+    elif role == "assistant" and role not in roles:
+        hint = _("what the assistant said before belongs in `thread.messages`")
+    else:
+        hint = write(f"- {role if role in roles else 'user'}: {inline(said) if isinstance(said, str) else '…'}")
+    return Found("unknown-key", _("unknown key `role`{within}").format(within=place.within), hint, "role")
+
+
+def system_text() -> str:
+    return _("the system prompt belongs in `assistant.instructions`")
+
+
+def unknown_tool(name: str, known: Iterable[str], key: str | None = None) -> Found:
+    hint = suggestion(name, known)
+    if name == "function":
+        hint = _("functions of your own are not supported yet; use one of {names}").format(names=listed(known))
+    return Found("unknown-tool", _("the service has no tool `{name}`").format(name=name), hint, key)
 
 
 def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
@@ -447,6 +507,10 @@ def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
         return _("put a space after the colon: {line}").format(line=f"{name}: {rest}")
     if place.path == ("cases",):
         return _("write each row on its own line starting with `- `, or name a file: `file: rows.csv`")
+    if key in SYSTEM and "user" in known:
+        return system_text()
+    if key == "messages" and not place.path:
+        return _("say it in steps: `steps:`, and below it `  - user: …`; the system prompt belongs in `assistant.instructions`")
     if key in checks and "expect" in known:
         return _("`{key}` is a check; write it under `expect`").format(key=key)
     for home, kind in (("assistant", Assistant), ("run", RunOverrides), ("thread", ThreadSetup)):
@@ -468,8 +532,12 @@ def unknown_check(name: str, place: Place) -> Found:
     message = _("there is no check `{name}`").format(name=name)
     if match and match[1] in checks:
         return Found("unknown-check", message, write(f"{match[1]}: {inline(match[2])}"), name)
-    hint = suggestion(name, sorted(checks))
-    if name in {key.name for key in keys_of(Step)} and nearest(name, checks) is None:
+    in_list = bool(place.path) and isinstance(place.path[-1], int)
+    assert isinstance(place.node.value, dict)
+    if line := written_check(name, place.node.value[name].plain):
+        return Found("unknown-check", message, write(f"- {line}" if in_list else line), name)
+    hint = suggestion(meant_check(name) or name, sorted(checks))
+    if name in {key.name for key in keys_of(Step)} and meant_check(name) is None:
         hint = _("it is a key of the step; indent it like `expect`")
     return Found("unknown-check", message, hint, name)
 
@@ -558,6 +626,8 @@ def nothing_there(wanted: frozenset[str], place: Place) -> Found:
 def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place) -> str | None:
     key = place.path[-1] if place.path else ""
     written = inline(error.instance) if actual in ("string", "number", "boolean") else ""
+    if place.path == ("cases",) and actual == "string":
+        return write(f"cases: {{file: {written}}}")
     if key == "steps":
         return _("write each step on its own line starting with `- `")
     if not place.path:
@@ -595,20 +665,13 @@ def not_among(error: Error, place: Place) -> Iterator[Found]:
     value = error.instance
     allowed = [each for each in error.limit if isinstance(each, str)]
     if isinstance(value, str) and "tools" in (place.path[-2:-1] + place.path[-3:-2]):
-        if value in ("function", "plugin"):
-            yield Found(
-                "unknown-tool",
-                _("the service has no tool `{name}`").format(name=value),
-                _("use one of {names}").format(names=listed(allowed)),
-            )
-        else:
-            yield Found(
-                "unknown-tool", _("the service has no tool `{name}`").format(name=value), suggestion(value, BUILT_IN_TOOLS)
-            )
+        yield unknown_tool(value, BUILT_IN_TOOLS)
     elif isinstance(value, str) and set(allowed) == set(bare_checks()) and place.path and isinstance(place.path[-1], int):
         yield bare_text(value)
     elif isinstance(value, str) and allowed:
-        yield Found("not-in-list", _("`{value}` is not understood here").format(value=value), suggestion(value, allowed))
+        yield Found(
+            "not-in-list", _("`{value}` is not understood here").format(value=value), suggestion(code_of(value), allowed)
+        )
     else:
         names = listed(map(inline, error.limit))
         hint = _("write {names}, or delete the key") if len(error.limit) == 1 else _("use one of {names}")
@@ -619,6 +682,11 @@ def not_among(error: Error, place: Place) -> Iterator[Found]:
         )
 
 
+def code_of(value: str) -> str:
+    """The code of a language given by its name."""
+    return LANGUAGES.get(plain_name(value), value)
+
+
 def bare_text(text: str) -> Found:
     """A text in a list of checks that is not a check without a value."""
     match = re.fullmatch(r"\s*(\w+)\s*[:：]\s*(.+)", text, re.DOTALL)
@@ -627,7 +695,10 @@ def bare_text(text: str) -> Found:
         return Found("bare-text", _("the space after the colon is missing"), write(line))
     if text in checks:
         return Found("bare-text", _("the check `{name}` needs a value").format(name=text), write(f"- {text}: …"))
-    near = nearest(text, bare_checks())
+    if found := colon_missing(text):
+        return found
+    near = CHECKS_ELSEWHERE.get(plain_name(text))
+    near = near if near in bare_checks() else nearest(text, bare_checks())
     if near and plain_name(text) not in plain_name(near).split("_"):
         return Found(
             "unknown-check", _("there is no check `{name}`").format(name=text), _("did you mean `{name}`?").format(name=near)
@@ -640,6 +711,26 @@ def bare_text(text: str) -> Found:
     )
 
 
+def colon_missing(text: str) -> Found | None:
+    """`contains hello`: a check's name and, behind a space, what it can take for its value."""
+    for space in islice(re.finditer(" +", text[:40]), 3):
+        name, value = text[: space.start()], text[space.end() :]
+        if name in checks and takes(name, value):
+            line = f"- {name}: {inline(value)}"
+            return Found("bare-text", _("a `:` is missing after `{key}`").format(key=name), write(line))
+        if negated := written_check(name, value):
+            return Found("bare-text", _("`{text}` is no check").format(text=shortened(text)), write(f"- {negated}"))
+    return None
+
+
+def takes(name: str, value: str) -> bool:
+    """Whether a text can be the value of a check; one that takes checks is not meant by a sentence."""
+    annotation = check_value(checks[name]).annotation
+    nowhere = Mark(0, 0)
+    node = Node(value, value, "", nowhere, nowhere)
+    return EXPECTATIONS not in branches(annotation) and accepted(node, reader_of(annotation), Building(verdicts={}))
+
+
 def shortened(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 40 else text[:39] + "…"
@@ -649,6 +740,9 @@ def refused(error: Error, place: Place) -> Iterator[Found]:
     """A name where it cannot stand: a check's as the text of `expect`, a function's key among a tool's settings."""
     name = str(error.instance)
     if error.of_name:
+        kind = place.node.value.get("type") if isinstance(place.node.value, dict) else None
+        if kind is not None and kind.value == "function":
+            return  # what is said about `type` holds for all of it
         message = _("`{key}` is no setting of a tool of the service").format(key=name)
         yield Found("unknown-key", message, _("delete it"), name)
         return
