@@ -428,6 +428,8 @@ def quotes(failure: Failure, index: int) -> Iterator[Fix]:
         yield Fix("unclosed-quote", message, (index, begin, begin + 1), {index: line[:begin] + quoted(value)})
         return
     inner = value[1:-1] if len(value) > 1 and value[-1] == value[0] else value
+    if inner == value and value[0] == '"' and value.count('"') % 2:
+        inner = value[1:]  # the last quotation mark of the text is the one that is missing
     if whole.end() < len(value):
         message = _("the quotes end here, and more text follows")
         at = (index, begin + whole.end() - 1, begin + whole.end())
