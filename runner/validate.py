@@ -699,7 +699,7 @@ def bare_text(text: str) -> Found:
         return found
     near = CHECKS_ELSEWHERE.get(plain_name(text))
     near = near if near in bare_checks() else nearest(text, bare_checks())
-    if near and plain_name(text) not in plain_name(near).split("_"):
+    if near and (plain_name(text) == near or plain_name(text) not in near.split("_")):
         return Found(
             "unknown-check", _("there is no check `{name}`").format(name=text), _("did you mean `{name}`?").format(name=near)
         )
