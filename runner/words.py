@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterable, Mapping
 from functools import cache
-from gettext import GNUTranslations, NullTranslations, translation
+from gettext import GNUTranslations, NullTranslations, find, translation
 from pathlib import Path
 
-__all__ = ["_", "choose", "listed", "nearest", "ngettext", "plain_name", "requested", "told"]
+__all__ = ["_", "choose", "known", "languages", "listed", "nearest", "ngettext", "plain_name", "requested", "told"]
 
 LOCALE = Path(__file__).parent / "locale"
 VARIABLES = ("RUNFLOW_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
@@ -25,6 +25,16 @@ def requested(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 @cache
 def load(languages: tuple[str, ...]) -> NullTranslations | GNUTranslations:
     return translation("runflow", LOCALE, languages, fallback=True)
+
+
+def languages() -> tuple[str, ...]:
+    """The languages there are sentences in."""
+    return ("en", *sorted(path.name for path in LOCALE.iterdir() if path.is_dir()))
+
+
+def known(language: str) -> bool:
+    """Whether there are sentences in a language, or in the one it is a kind of: `ja_JP` is known as `ja`."""
+    return language.partition("_")[0] == "en" or bool(find("runflow", LOCALE, (language.replace("-", "_"),)))
 
 
 def choose(language: str | None = None, environment: Mapping[str, str] = os.environ) -> None:

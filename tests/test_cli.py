@@ -328,8 +328,20 @@ def test_the_language_is_known_before_anything_is_said(arguments: list[str], exp
 
 
 def test_the_words_are_chosen_by_lang(tmp_path: Path) -> None:
-    english, other = run(tmp_path, "nosuch.yaml"), run(tmp_path, "nosuch.yaml", "--lang", "tlh")
-    assert english == other
+    english, japanese = "there is no file or folder `nosuch.yaml`", "ファイルやフォルダー`nosuch.yaml`はありません"
+    assert f"runflow: {english}\n" == run(tmp_path, "nosuch.yaml", "--lang", "en").stderr
+    assert f"runflow: {japanese}\n" == run(tmp_path, "nosuch.yaml", "--lang", "ja").stderr
+    assert f"runflow: {japanese}\n" == run(tmp_path, "--lang", "ja-JP", "nosuch.yaml", RUNFLOW_LANG="zh_CN").stderr
+    assert f"runflow: {japanese}\n" == run(tmp_path, "nosuch.yaml", RUNFLOW_LANG="ja").stderr
+    assert "使い方: runflow run [OPTIONS] PATHS…" == run(tmp_path, "run", "--help", "--lang", "ja").stdout.splitlines()[0]
+
+
+def test_a_language_without_sentences_is_refused(tmp_path: Path) -> None:
+    ended = run(tmp_path, "nosuch.yaml", "--lang", "tlh")
+    assert (2, "runflow: there are no sentences in `tlh`; use one of `en`, `ja`, `zh_CN`") == (
+        ended.code,
+        ended.stderr.splitlines()[0],
+    )
 
 
 # ── start-up ─────────────────────────────────────────────────────────────────────────────────────────────────────────

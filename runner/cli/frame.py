@@ -14,7 +14,7 @@ from typing import IO, Any
 import click
 
 from runner import __version__
-from runner.words import _, nearest
+from runner.words import _, known, languages, listed, nearest
 
 __all__ = ["Command", "Commands", "Exit", "Option", "Refused", "WrongPath", "option"]
 
@@ -67,10 +67,22 @@ def shared() -> list[click.Parameter]:
     always = _("Always")
     return [
         Option(
-            ["--lang"], metavar="LANGUAGE", expose_value=False, heading=always, help=_("language of the sentences: ja, zh_CN")
+            ["--lang"],
+            metavar="LANGUAGE",
+            expose_value=False,
+            callback=checked_language,
+            heading=always,
+            help=_("language of the sentences: ja, zh_CN"),
         ),
         Option(["--debug"], is_flag=True, expose_value=False, heading=always, help=_("show where a bug in runflow happened")),
     ]
+
+
+def checked_language(_context: click.Context, _option: click.Parameter, language: str | None) -> None:
+    if language is not None and not known(language):
+        raise click.UsageError(
+            _("there are no sentences in `{language}`; use one of {names}").format(language=language, names=listed(languages()))
+        )
 
 
 class Command(click.Command):
@@ -89,6 +101,9 @@ class Command(click.Command):
         if rest and not ctx.resilient_parsing:
             raise click.UsageError(_("`{argument}` is one argument too many").format(argument=rest[0]), ctx)
         return rest
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), prefix=_("Usage: "))
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_help_text(ctx, formatter)
