@@ -189,8 +189,8 @@ def test_a_terminal_shows_what_is_under_way() -> None:
         (1, StepStarted(1, "", 3, ("Draw a cat.",))),
         (1, OperationStarted("add_message", 1)),
         (1, OperationEnded("add_message", 1, "passed", 0.002)),
-        (1, OperationStarted("wait", 1)),
         (1, RunStatusChanged(1, "run_1", "in_progress")),
+        (1, OperationStarted("wait", 1)),
         (1, TextArrived(1, "Here is\n\na c")),
         (1, TextArrived(1, "at.")),
     ]

@@ -265,10 +265,10 @@ class Conversation:
         match event:
             case StepStarted(step=step) if step > 0:
                 self.tell_operations("  ")
-                self.step = event
+                self.step, self.status = event, ""
                 self.lines += self.question(event)
             case OperationStarted():
-                self.doing, self.status = (event, self.clock()), ""
+                self.doing = (event, self.clock())
             case RunStatusChanged():
                 self.status = event.status
             case TextArrived():
@@ -403,7 +403,8 @@ class Conversation:
             started, since = doing
             seconds = self.clock() - since
             frame = FRAMES[int(seconds * 10) % len(FRAMES)]
-            words = [operation(started.operation), one_line(self.status).replace("_", " "), f"{seconds:.1f} s"]
+            status = one_line(self.status).replace("_", " ") if started.operation == "wait" else ""
+            words = [operation(started.operation), status, f"{seconds:.1f} s"]
             parts.append(f"{self.paint.paint(frame, 'cyan')} {' '.join(word for word in words if word)}")
         lines = self.paint.flowing(parts, indent)
         if self.verbose and text:
