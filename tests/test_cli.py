@@ -336,6 +336,13 @@ def test_the_words_are_chosen_by_lang(tmp_path: Path) -> None:
     assert "使い方: runflow run [OPTIONS] PATHS…" == run(tmp_path, "run", "--help", "--lang", "ja").stdout.splitlines()[0]
 
 
+def test_the_pages_of_explain_are_in_the_readers_language(tmp_path: Path) -> None:
+    english, japanese = run(tmp_path, "explain", "tab"), run(tmp_path, "explain", "tab", "--lang", "ja")
+    assert english.stdout.startswith("YAML counts the spaces in front of a line;")
+    assert japanese.stdout.startswith("YAML") and "タブ" in japanese.stdout.splitlines()[0]
+    assert re.findall("(?s)```.*?```", english.stdout) == re.findall("(?s)```.*?```", japanese.stdout)
+
+
 def test_a_language_without_sentences_is_refused(tmp_path: Path) -> None:
     ended = run(tmp_path, "nosuch.yaml", "--lang", "tlh")
     assert (2, "runflow: there are no sentences in `tlh`; use one of `en`, `ja`, `zh_CN`") == (

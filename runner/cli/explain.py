@@ -1,5 +1,6 @@
 """`runflow explain`: the page behind the code of a message, and the manual page of a check or a key."""
 
+import re
 import sys
 
 import click
@@ -8,6 +9,8 @@ from runner.cli.frame import Command, WrongPath, show
 from runner.words import _, nearest
 
 __all__ = ["command"]
+
+SENTENCE_END = re.compile(r"。|\.(?= )")
 
 
 @click.command(
@@ -55,4 +58,5 @@ def first(text: str) -> str:
     """The first sentence of a page, its heading left out."""
     paragraphs = [part for part in text.split("\n\n") if part.strip() and not part.lstrip().startswith(("#", "```"))]
     line = " ".join(paragraphs[0].split()) if paragraphs else ""
-    return line.split(". ")[0].rstrip(".") + "." if line else ""
+    end = SENTENCE_END.search(line)
+    return line[: end.end()] if end else line

@@ -79,9 +79,9 @@ def homes() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def key_page(name: str, home: str, schema: Mapping[str, Any]) -> str:
-    line = _("`{key}`, {place}: {doc}").format(key=name, place=home, doc=told(schema["description"]))
+    line = _("`{key}`, {place}: {doc}.").format(key=name, place=home, doc=told(schema["description"]))
     examples = "\n# or\n".join(written(name, example) for example in schema["examples"])
-    return f"{line}.\n\n```yaml\n{examples}\n```"
+    return f"{line}\n\n```yaml\n{examples}\n```"
 
 
 def written(name: str, example: object) -> str:
