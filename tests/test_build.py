@@ -189,7 +189,7 @@ def mutated(draw: st.DrawFn) -> object:
     return root["root"]
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_build_accepts_what_the_schema_accepts(flow: object) -> None:
     found = document(json.dumps(flow, ensure_ascii=False))

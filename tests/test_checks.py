@@ -7,7 +7,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.diagnostics import Span
@@ -299,7 +299,6 @@ turns: st.SearchStrategy[Any] = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(turn=turns)
 def test_every_turn_gets_a_verdict_with_a_reason(every: tuple[Expectation, ...], turn: Turn) -> None:
     for each in every:

@@ -145,7 +145,7 @@ def test_a_png_with_fewer_rows_than_it_claims_is_damaged() -> None:
             examine(grey_png(4, 2, rows))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(PICTURES)), st.data())
 def test_damaged_bytes_never_raise_anything_else(name: str, data: st.DataObject) -> None:
     picture = bytearray(PICTURES[name])
@@ -157,7 +157,6 @@ def test_damaged_bytes_never_raise_anything_else(name: str, data: st.DataObject)
         assert str(error)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"BM", b""]), st.binary())
 def test_any_bytes_are_a_picture_or_broken(start: bytes, rest: bytes) -> None:
     try:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.checks import matching
@@ -385,7 +385,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(values)
 def test_every_value_is_found_again(value: object) -> None:
     assert same(value, value)
@@ -396,7 +395,6 @@ def test_every_value_is_found_again(value: object) -> None:
     )
 
 
-@settings(deadline=None)
 @given(st.text(), values, st.text(st.sampled_from("$.[]*?@'\"()=<>&|!0123456789abc, ")))
 def test_any_answer_can_be_judged(answer: str, value: object, path: str) -> None:
     for text in (answer, json.dumps(value), f"```json\n{answer}\n```"):
@@ -405,7 +403,6 @@ def test_any_answer_can_be_judged(answer: str, value: object, path: str) -> None
     list(make("json", {path: value}).problems())
 
 
-@settings(deadline=None)
 @given(values, values)
 def test_any_mapping_taken_for_a_schema_ends_in_a_verdict(schema: object, value: object) -> None:
     check = make("json", JsonSchema({"properties": schema, "items": schema, "enum": [schema], "pattern": str(schema)}))

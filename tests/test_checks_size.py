@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.checks.language import detect
@@ -139,13 +139,11 @@ def test_characters(limits: str, answer: str, expected: tuple[str, ...]) -> None
     assert expected == verdict("characters", count(limits), answer)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_has_more_characters_than_code_points(text: str) -> None:
     assert 0 <= characters(text) <= len(text)
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(0, 100))
 def test_any_text_can_be_measured(text: str, number: int) -> None:
     for name in ("words", "characters"):
@@ -218,7 +216,6 @@ def test_language(language: str, answer: str, expected: tuple[str, ...]) -> None
     assert expected == verdict("language", language, answer)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_has_a_language_or_none(text: str) -> None:
     found = detect(text)
@@ -259,7 +256,6 @@ def test_how_the_run_went(name: str, value: Any, turn: Turn, expected: tuple[str
     assert expected == verdict(name, value, turn)
 
 
-@settings(deadline=None)
 @given(st.floats(allow_nan=False, min_value=0), st.text())
 def test_any_run_can_be_judged(seconds: float, status: str) -> None:
     turn = Turn(status=status, seconds=seconds)

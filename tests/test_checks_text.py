@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.checks.reader import fold, shorten, views
@@ -170,7 +170,6 @@ def test_a_check_that_can_never_fail_is_a_problem(name: str, value: object, code
 texts = st.text(st.characters() | st.sampled_from("*_`~[]()!#> \n ｱＡ\u0301\u200d"))
 
 
-@settings(deadline=None)
 @given(texts, texts)
 def test_any_text_can_be_judged_by_any_other(value: str, answer: str) -> None:
     for name in ("contains", "starts_with", "ends_with", "equals"):
@@ -180,7 +179,6 @@ def test_any_text_can_be_judged_by_any_other(value: str, answer: str) -> None:
             assert len(found.actual) <= 204
 
 
-@settings(deadline=None)
 @given(texts)
 def test_every_text_contains_itself(text: str) -> None:
     if fold(text) and not any(char in text for char in "*_`~[]()!#>"):
@@ -188,13 +186,11 @@ def test_every_text_contains_itself(text: str) -> None:
         assert "passed" == outcome("equals", text, text)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_folding_twice_changes_nothing(text: str) -> None:
     assert fold(text) == fold(fold(text))
 
 
-@settings(deadline=None)
 @given(texts, st.integers(0, 500), st.integers(0, 500))
 def test_a_shortened_text_is_short(text: str, start: int, end: int) -> None:
     assert len(shorten(text * 50, start, end)) <= 202

@@ -7,7 +7,7 @@ from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.clean import Redactor, one_line, visible
@@ -37,7 +37,6 @@ def test_control_and_invisible_characters_are_spelled_out(text: str, shown: str)
     assert shown == visible(text)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters()))
 def test_visible_text_can_be_encoded_and_moves_no_cursor(text: str) -> None:
     shown = visible(text)
@@ -118,7 +117,6 @@ def test_the_longer_of_two_secrets_is_masked_whole() -> None:
     assert "***!" == Redactor(["secret", "secret-and-more"]).redact("secret-and-more!")
 
 
-@settings(deadline=None)
 @given(st.text(min_size=6, max_size=40), st.text(), st.text())
 def test_no_secret_survives_as_it_is(secret: str, before: str, after: str) -> None:
     if "*" not in secret:

@@ -57,7 +57,7 @@ def test_letters_are_five_dots_wide_and_differ() -> None:
     assert len(GLYPHS) == len(set(GLYPHS.values()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(max_size=300))
 def test_any_prompt_can_be_drawn(prompt: str) -> None:
     data = draw(prompt)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.embedded.scripted import Line, Question, Reply, answer, calculate, tokens
@@ -246,7 +246,6 @@ def test_tokens_are_words_signs_and_wide_characters() -> None:
     assert (5, 10) == (counted.input_tokens, counted.output_tokens)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=50))
 def test_every_message_gets_a_reply_quickly(text: str, instructions: str) -> None:
     tools = [PICTURE, CALCULATOR, ORDER, {"type": "rag"}, {"type": "quark_search"}, {"type": "code_interpreter"}]

@@ -169,7 +169,7 @@ def reachable(state: str) -> set[str]:
     return found
 
 
-Calls.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+Calls.TestCase.settings = settings(max_examples=40, stateful_step_count=20)
 TestCalls = Calls.TestCase
 
 

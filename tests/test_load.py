@@ -124,7 +124,7 @@ def test_a_flow_reached_by_a_link_finds_its_files_beside_the_real_one(tmp_path: 
     assert "Be kind." == load(tmp_path / "linked.yaml").assistant.instructions
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | st.text(alphabet="a:- {}[]\n'\"#&*$,\t：user", max_size=80).map(str.encode))
 def test_any_bytes_end_in_a_verdict(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "any.yaml"
@@ -133,7 +133,7 @@ def test_any_bytes_end_in_a_verdict(tmp_path: Path, data: bytes) -> None:
     assert (found.flow is None) == any(each.severity is Severity.ERROR for each in found.diagnostics)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet='a,"\n\r é$', max_size=40))
 def test_any_csv_ends_in_a_verdict(tmp_path: Path, text: str) -> None:
     (tmp_path / "rows.csv").write_bytes(text.encode())

@@ -304,7 +304,7 @@ TAME = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(TAME, min_size=1, max_size=4), st.booleans())
 def test_tame_documents_mean_what_they_mean_to_others(data: object, flow: bool) -> None:
     text = yaml.safe_dump(data, allow_unicode=True, default_flow_style=flow)
@@ -323,7 +323,7 @@ def read_whatever(data: bytes) -> None:
         assert (each.message and each.message[0] != each.message[0].upper()) or not each.message[0].isalpha()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_document_or_problems(data: bytes) -> None:
     read_whatever(data)
@@ -338,13 +338,13 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(PIECES, max_size=30).map("".join))
 def test_any_mixture_of_signs_is_a_document_or_problems(text: str) -> None:
     read_whatever(text.encode())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(WRONG.glob("*.yaml"))), st.data())
 def test_a_flow_that_is_broken_anywhere_is_a_document_or_problems(path: Path, data: st.DataObject) -> None:
     text = path.read_bytes().decode("utf-8", "replace")

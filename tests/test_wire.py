@@ -86,7 +86,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     lines=st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r", "\r\n"])), max_size=30),
     cuts=st.lists(st.integers(0, 500), max_size=40),
@@ -97,13 +97,13 @@ def test_any_chunking_of_the_same_bytes_gives_the_same_events(lines: list[tuple[
     assert events(stream) == events(*(bytes([byte]) for byte in stream))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(stream=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=20))
 def test_any_bytes_whatever_are_read_alike_however_they_are_cut(stream: bytes, cuts: list[int]) -> None:
     assert events(stream) == events(*split(stream, cuts))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cuts=st.lists(st.integers(0, 5000), max_size=200))
 def test_a_recorded_stream_reads_the_same_however_it_comes(cuts: list[int]) -> None:
     stream = (SAMPLES / "picture.sse").read_bytes()
@@ -349,7 +349,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(payload=JSON)
 def test_no_payload_whatever_raises_anything_but_a_wire_error(payload: object) -> None:
     sent = {"model": "m", "metadata": {"a": "b"}, "tools": [{"type": "x"}], "content": "c"}
