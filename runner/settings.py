@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from runner.diagnostics import Diagnostic, Problems, Span
 from runner.forms import key
+from runner.hosts import is_loopback
 from runner.words import _, listed
 from runner.words import nearest as nearest_name
 
@@ -224,10 +225,6 @@ def unsafe(base_url: str) -> str | None:
     if parts.scheme == "http" and not is_loopback(host):
         return _("`{url}` is not encrypted; write `https`: only this machine may be reached by http").format(url=base_url)
     return None
-
-
-def is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def belongs(host: str, variable: str) -> bool:

@@ -213,6 +213,10 @@ def test_the_command_line_may_name_any_safe_host(base_url: str) -> None:
         ("https://example.org/?a=b", "a base URL ends with its path; leave out what follows `?` or `#`"),
         ("file:///etc/passwd", "`file:///etc/passwd` is not a URL; write it like `https://host/api/v1`"),
         (
+            "http://127.999.0.1/api/v1",
+            "`http://127.999.0.1/api/v1` is not encrypted; write `https`: only this machine may be reached by http",
+        ),
+        (
             "http://127.0.0.1.example.org/",
             "`http://127.0.0.1.example.org/` is not encrypted; write `https`: only this machine may be reached by http",
         ),

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from runner.clean import Redactor
-from runner.transport.network import BODY_LIMIT, Network, TooLarge, body_of, is_loopback, open_client, unsafe
+from runner.hosts import is_loopback
+from runner.transport.network import BODY_LIMIT, Network, TooLarge, body_of, open_client, unsafe
 from runner.transport.public import IMAGE_LIMIT, Unreachable, fetch_public, is_public
 from runner.transport.trace import SHOWN, Tracing
 from tests.engine_fixtures import Pieces, on_virtual_time
@@ -50,6 +51,8 @@ def test_plain_http_is_allowed_without_a_key() -> None:
         ("::1", True),
         ("10.0.0.1", False),
         ("localhost.test", False),
+        ("127.999.0.1", False),
+        ("127.0.0.1.test", False),
     ],
 )
 def test_loopback(host: str, loopback: bool) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from runner import DISTRIBUTION
 from runner.embedded.service import BASE, Request, Response, Service, failure
 from runner.embedded.store import Store, StoreProblem
+from runner.hosts import is_loopback
 from runner.words import _
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def serve(settings: ServeSettings, announce: Announce) -> None:
 
 def refuse_open_door(settings: ServeSettings) -> None:
     """Raise ServeProblem when others could reach the server without a token of the owner's choice."""
-    if loopback(settings.host):
+    if is_loopback(settings.host):
         return
     if settings.token is None:
         raise ServeProblem(
@@ -120,10 +121,6 @@ def refuse_open_door(settings: ServeSettings) -> None:
                 host=settings.host, count=SHORTEST_TOKEN
             )
         )
-
-
-def loopback(host: str) -> bool:
-    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_address(host: str) -> bool:
@@ -186,7 +183,7 @@ class Guard:
         name, port = split_port(host)
         if port != str(self.port):
             return False
-        if loopback(self.host):
+        if is_loopback(self.host):
             return name in {"127.0.0.1", "localhost", "::1", self.host}
         return name == self.host or name == socket.gethostname() or is_address(name)
 

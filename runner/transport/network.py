@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator
 from http.cookiejar import DefaultCookiePolicy
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import httpx
 
+from runner.hosts import is_loopback
 from runner.words import _
 
-__all__ = ["BODY_LIMIT", "TIMEOUTS", "Network", "TooLarge", "body_of", "is_loopback", "open_client", "origin", "unsafe"]
+__all__ = ["BODY_LIMIT", "TIMEOUTS", "Network", "TooLarge", "body_of", "open_client", "origin", "unsafe"]
 
 BODY_LIMIT = 16_000_000
 """The longest body, in bytes after decoding."""
@@ -45,14 +45,6 @@ def unsafe(base_url: str, *, key_variable: str | None) -> str | None:
 def without_user(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     return scheme + mark + rest.rpartition("@")[2]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name alone says that it is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def origin(url: str) -> tuple[str, str, int]:
