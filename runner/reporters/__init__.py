@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Protocol, TextIO
 from runner.events import Envelope
 from runner.files import replace as replace_file
 from runner.registry import reporters
+from runner.report import Fold, Report
 from runner.words import _
 
-__all__ = ["Guarded", "Log", "Redact", "Redacting", "Reporter", "Sink", "Stream", "WholeFile", "open_reporter"]
+__all__ = ["Guarded", "Log", "Redact", "Redacting", "Reporter", "Sink", "Stream", "WholeFile", "WholeReport", "open_reporter"]
 
 Redact = Callable[[str], str]
 
@@ -39,6 +40,26 @@ class Reporter(Protocol):
 
     def receive(self, envelope: Envelope) -> None: ...
     def close(self) -> None: ...
+
+
+class WholeReport:
+    """A reporter that writes one document when the run is over; a subclass says how the report reads."""
+
+    name: ClassVar[str]
+    lasting: ClassVar[bool] = False
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.fold = Fold()
+
+    def receive(self, envelope: Envelope) -> None:
+        self.fold.receive(envelope)
+
+    def close(self) -> None:
+        self.sink.write(self.document(self.fold.report()))
+
+    def document(self, report: Report) -> str:
+        raise NotImplementedError
 
 
 def open_reporter(name: str, destination: str, redact: Redact, out: TextIO | None = None) -> Reporter:

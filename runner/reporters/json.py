@@ -2,33 +2,22 @@
 
 import json
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any
 
 from runner.clean import UNSAFE
-from runner.events import Envelope
 from runner.registry import reporter
-from runner.report import Fold, Report
-from runner.reporters import Sink
+from runner.report import Report
+from runner.reporters import WholeReport
 
 __all__ = ["Json", "as_mapping", "document", "dumps", "schema"]
 
 
 @reporter("json")
-class Json:
+class Json(WholeReport):
     """Writes the document when the run is over; `schemas/report.schema.json` describes it."""
 
-    name: ClassVar[str]
-    lasting: ClassVar[bool] = False
-
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.fold = Fold()
-
-    def receive(self, envelope: Envelope) -> None:
-        self.fold.receive(envelope)
-
-    def close(self) -> None:
-        self.sink.write(document(self.fold.report()))
+    def document(self, report: Report) -> str:
+        return document(report)
 
 
 def document(report: Report) -> str:

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from runner.clean import visible
-from runner.events import Envelope
 from runner.model import Outcome
 from runner.registry import reporter
-from runner.report import CaseReport, Fold, Report, diagnostic
-from runner.reporters import Sink
+from runner.report import CaseReport, Report, diagnostic
+from runner.reporters import WholeReport
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -21,21 +20,11 @@ ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @reporter("junit")
-class JUnit:
+class JUnit(WholeReport):
     """Writes the document when the run is over. A failed check is a failure, a conversation without a verdict an error."""
 
-    name: ClassVar[str]
-    lasting: ClassVar[bool] = False
-
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.fold = Fold()
-
-    def receive(self, envelope: Envelope) -> None:
-        self.fold.receive(envelope)
-
-    def close(self) -> None:
-        self.sink.write(document(self.fold.report()))
+    def document(self, report: Report) -> str:
+        return document(report)
 
 
 def document(report: Report) -> str:
