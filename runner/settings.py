@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from runner.console import is_ci
 from runner.diagnostics import Diagnostic, Problems, Span
 from runner.forms import key
 from runner.hosts import is_loopback
@@ -16,7 +17,7 @@ from runner.words import nearest as nearest_name
 if TYPE_CHECKING:
     from runner.targets import Connection
 
-__all__ = ["Settings", "SettingsProblem", "choose", "is_ci", "load"]
+__all__ = ["Settings", "SettingsProblem", "choose", "load"]
 
 KEY_VARIABLES = ("DASHSCOPE_API_KEY",)
 """What a `.env` may set. Everything else in it belongs to other programs and is left alone."""
@@ -230,10 +231,6 @@ def unsafe(base_url: str) -> str | None:
 def belongs(host: str, variable: str) -> bool:
     """Whether `host` is the vendor's whose key `variable` holds."""
     return any(host.endswith(known) if known.startswith(".") else host == known for known in VENDOR_HOSTS.get(variable, ()))
-
-
-def is_ci(environment: Mapping[str, str]) -> bool:
-    return environment.get("CI", "").lower() not in {"", "0", "false"}
 
 
 def choose(

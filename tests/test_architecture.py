@@ -10,7 +10,7 @@ RUNNER = Path(__file__).parent.parent / "runner"
 
 # From the bottom up. A module may import from its own layer and from those before it, never from those after it.
 LAYERS = (
-    ("words", "hosts", "clean", "files"),
+    ("words", "hosts", "console", "clean", "files"),
     ("diagnostics", "forms"),
     ("model", "events"),
     ("registry",),

@@ -1,12 +1,11 @@
-"""Standard streams that take any text, end quietly when nobody reads them, and know whether colour is wanted."""
+"""Standard streams that take any text and end quietly when nobody reads them."""
 
 import io
 import os
 import sys
-from collections.abc import Mapping
 from typing import TextIO
 
-__all__ = ["OutputLost", "Stream", "colour", "prepare"]
+__all__ = ["OutputLost", "Stream", "prepare"]
 
 
 class OutputLost(OSError):
@@ -57,12 +56,3 @@ def replaced(stream: TextIO | None) -> TextIO:
         return stream
     lines, through = stream.line_buffering, stream.write_through
     return Stream(stream.detach(), encoding="utf-8", errors="backslashreplace", line_buffering=lines, write_through=through)
-
-
-def colour(stream: TextIO, environment: Mapping[str, str], *, wanted: bool = True) -> bool:
-    """Whether to colour `stream`: NO_COLOR and `--no-color` forbid it, FORCE_COLOR demands it, or else a terminal has it."""
-    if not wanted or environment.get("NO_COLOR"):
-        return False
-    if environment.get("FORCE_COLOR", "") not in {"", "0"}:
-        return True
-    return stream.isatty() and environment.get("TERM") != "dumb"

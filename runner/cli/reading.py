@@ -11,6 +11,7 @@ import click
 
 from runner.cli import output
 from runner.cli.frame import Exit, WrongPath
+from runner.console import coloured
 from runner.words import _, ngettext
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def drawn(problems: "Problems") -> int:
 
     for diagnostic in problems.diagnostics:
         lines = Path(diagnostic.path).read_text(encoding="utf-8", errors="replace").splitlines()
-        sys.stderr.write(render(diagnostic, lines, colour=output.colour(sys.stderr, os.environ)) + "\n\n")
+        sys.stderr.write(render(diagnostic, lines, colour=coloured(sys.stderr, os.environ)) + "\n\n")
     return Exit.INVALID
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.cli import output, reading
+from runner.cli import reading
 from runner.cli.frame import Command, Exit, Refused, WrongPath, option
+from runner.console import coloured
 from runner.words import _, nearest
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def valid_flows(paths: Sequence[str], choices: Choices) -> "list[Flow]":
     examined = list(reading.examined(reading.collected(paths), require_checks=choices.require_checks))
     wrong = any(result.flow is None for result in examined)
     shown = examined if wrong or not choices.quiet else []
-    tally = reading.show(shown, sys.stderr, colour=output.colour(sys.stderr, os.environ, wanted=not choices.no_color))
+    tally = reading.show(shown, sys.stderr, colour=coloured(sys.stderr, os.environ, wanted=not choices.no_color))
     if wrong:
         raise Refused(_("{tally}; nothing was sent").format(tally=tally.line))
     return [result.flow for result in examined if result.flow is not None]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli import output, reading
+from runner.cli import reading
 from runner.cli.frame import Command, Exit, option
+from runner.console import coloured
 from runner.words import _
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def command(ctx: click.Context, paths: tuple[str, ...], require_checks: bool, js
         for result in results:
             tally.add(result.diagnostics)
     else:
-        tally = reading.show(results, sys.stdout, colour=output.colour(sys.stdout, os.environ, wanted=not no_color))
+        tally = reading.show(results, sys.stdout, colour=coloured(sys.stdout, os.environ, wanted=not no_color))
         print(tally.line if files else _("no flow files found"))
     if json_file:
         reading.write_text(json_file, machine.text(tally))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, TextIO
 
 from runner import source
 from runner.clean import inert, one_line, visible
+from runner.console import coloured, is_ci, is_terminal
 from runner.diagnostics import Problems, cells, render
 from runner.events import (
     AnswerReceived,
@@ -57,13 +58,11 @@ class Look:
 
     @classmethod
     def of(cls, stream: TextIO, environment: Mapping[str, str]) -> "Look":
-        """NO_COLOR forbids colour and FORCE_COLOR demands it; only a terminal that nobody else reads is animated."""
-        terminal = stream.isatty() and environment.get("TERM") != "dumb"
-        watched = environment.get("CI", "").lower() in {"", "0", "false"}
-        forced = environment.get("FORCE_COLOR", "") not in {"", "0"}
+        """Only a terminal that no CI service records is animated."""
+        terminal = is_terminal(stream, environment)
         return cls(
-            colour=not environment.get("NO_COLOR") and (forced or terminal),
-            animated=terminal and watched,
+            colour=coloured(stream, environment),
+            animated=terminal and not is_ci(environment),
             width=columns(stream) if terminal else 100,
         )
 
