@@ -34,13 +34,19 @@ def languages() -> tuple[str, ...]:
 
 def known(language: str) -> bool:
     """Whether there are sentences in a language, or in the one it is a kind of: `ja_JP` is known as `ja`."""
-    return language.partition("_")[0] == "en" or bool(find("runflow", LOCALE, (language.replace("-", "_"),)))
+    name = locale_name(language)
+    return name.partition("_")[0] == "en" or bool(find("runflow", LOCALE, (name,)))
+
+
+def locale_name(language: str) -> str:
+    """`zh-CN` as catalogues are named: `zh_CN`."""
+    return language.replace("-", "_")
 
 
 def choose(language: str | None = None, environment: Mapping[str, str] = os.environ) -> None:
     """Use `language` (`ja`, `zh_CN`), or what the environment asks for; English where there is no translation."""
     global chosen
-    chosen = load((language.replace("-", "_"),) if language else requested(environment))
+    chosen = load((locale_name(language),) if language else requested(environment))
 
 
 def _(message: str) -> str:

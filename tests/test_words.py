@@ -69,3 +69,10 @@ def test_the_usual_variables_are_read_in_their_order() -> None:
 def test_a_language_without_a_catalogue_gives_english() -> None:
     words.choose("tlh")
     assert "as it stands" == words._("as it stands")
+
+
+@pytest.mark.parametrize(
+    ("language", "known"), [("en-US", True), ("en", True), ("ja-JP", True), ("zh_CN", True), ("tlh", False), ("", False)]
+)
+def test_a_language_is_known_however_it_is_spelt(language: str, known: bool) -> None:
+    assert known == words.known(language)
