@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from runner.diagnostics import Span
-from runner.forms import Form, branches, keys_of, split
+from runner.forms import Form, Scalar, branches, keys_of, split
 from runner.model import Expectation, Flow, Role, SeedMessage, Step, Tool
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, NOT_SETTINGS, check_value
@@ -92,7 +92,7 @@ def named(base: Any, form: Form) -> Reader:
     if base in (int, float):
         return number(base, form)
     if base is object:
-        return read_anything
+        return read_spelled if form.spelled else read_anything
     if base is Tool:
         return read_tool
     if base is SeedMessage:
@@ -230,6 +230,17 @@ def read_anything(node: Node, building: Building) -> object:
     if type(value) is dict:
         return {key: read_anything(item, building) for key, item in value.items()}
     return value
+
+
+def read_spelled(node: Node, building: Building) -> object:
+    value: Any = node.value
+    if type(value) is list:
+        return [read_spelled(item, building) for item in value]
+    if type(value) is dict:
+        return {key: read_spelled(item, building) for key, item in value.items()}
+    if type(value) is str:
+        return read_anything(node, building)
+    return Scalar(value, node.spelling)
 
 
 # ── lists and mappings ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -409,7 +420,7 @@ def tool(name: str, entries: dict[str, Node], span: Span, building: Building) ->
             description = read_text(value, building)
         else:
             settings[key] = read_anything(value, building)
-    return Tool(built_in(name), description, settings or None, span)
+    return Tool(built_in(name), description, settings or None, span=span)
 
 
 def built_in(name: str) -> str:

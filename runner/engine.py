@@ -304,9 +304,8 @@ class Conversation:
     async def run(self, step: Step) -> tuple[Run, float]:
         """Create a run and wait for its end; the run as the service holds it then, and the seconds it took."""
         overrides = self.filled(step.run)
-        sample = step.sample.text if isinstance(step.sample, Sample) else step.sample
         # No other service sees the sample, so nothing in it can be wrong there.
-        sample = self.filled(sample) if self.target.simulated else None
+        sample = self.filled(sampled(step.sample)) if self.target.simulated else None
         began = self.clock.now()
         if not self.streaming:
             run = await self.create_run(step, self.target.create_run(self.thread_id, self.assistant_id, overrides, sample))
@@ -631,6 +630,10 @@ def pause(waited: float, chance: float) -> float:
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
     """A proven failure outranks what could not be judged."""
     return next((outcome for outcome in (Outcome.FAILED, Outcome.ERROR) if outcome in outcomes), Outcome.PASSED)
+
+
+def sampled(sample: str | Sample | None) -> Sample | None:
+    return Sample(sample) if isinstance(sample, str) else sample
 
 
 def has_id(id: str) -> None:

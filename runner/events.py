@@ -11,6 +11,7 @@ __all__ = [
     "Emit",
     "Envelope",
     "Event",
+    "FunctionAnswered",
     "ImageSaved",
     "OperationEnded",
     "OperationStarted",
@@ -61,8 +62,8 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class OperationStarted:
-    """One of: create_assistant, create_thread, add_message, create_run, wait, read_answer, cancel_run, delete_thread,
-    delete_assistant."""
+    """One of: create_assistant, create_thread, add_message, create_run, wait, submit_tool_outputs, read_answer, cancel_run,
+    delete_thread, delete_assistant."""
 
     operation: str
     step: int
@@ -97,12 +98,28 @@ class TextArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionAnswered:
+    """A call of one of the author's functions was answered. `by` is the key that answered it, such as `returns` or `python`,
+    or `parameters` when the arguments did not fit them; `trouble` says what went wrong with it."""
+
+    step: int
+    call: str
+    name: str
+    arguments: str
+    output: str
+    by: str
+    seconds: float
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Called:
-    """One tool call of an answer."""
+    """One tool call of an answer; `trouble` says what was wrong with it."""
 
     name: str
     arguments: str
     output: str | None
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +207,7 @@ Event = (
     | OperationEnded
     | RunStatusChanged
     | TextArrived
+    | FunctionAnswered
     | AnswerReceived
     | ImageSaved
     | CheckEnded

@@ -15,7 +15,7 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["FileName", "Form", "Key", "Literally", "Name", "NonEmpty", "branches", "key", "keys_of", "split"]
+__all__ = ["FileName", "Form", "Key", "Literally", "Name", "NonEmpty", "Scalar", "Value", "branches", "key", "keys_of", "split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,24 @@ class Form:
     """Whether `${name}` in it is replaced."""
     escape: Callable[[str], str] | None = None
     """How a substituted value is written here, so that it stands for itself."""
+    spelled: bool = False
+    """Whether plain numbers and words in it are kept as `Scalar`, with their spelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A number, `true`, `false` or `null` as it stands in the file: a declared type decides later whether it was a text."""
+
+    value: float | None
+    spelling: str
 
 
 NonEmpty = Annotated[str, Form(min_length=1)]
 Literally = Annotated[str, Form(min_length=1, substitutes=False)]
 FileName = Annotated[str, Form(min_length=1, substitutes=False)]
 """A path below the flow's folder."""
+Value = Annotated[object, Form(spelled=True)]
+"""Any value: texts, lists, mappings, and `Scalar` for whatever else stands plain in the file."""
 # Spelled by exclusion: editors read it as JavaScript, whose `\w` knows no letters but A to Z.
 ODD = (
     r"\u0080-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u2000-\u206f\u3000-\u3004\u3008-\u3020\u3030"

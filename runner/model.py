@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, TypeAlias
 
 from runner.diagnostics import Span
-from runner.forms import FileName, Form, Literally, Name, NonEmpty, key
+from runner.forms import FileName, Form, Literally, Name, NonEmpty, Value, key
 
 # ── what the author wrote ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -38,13 +38,115 @@ class FromFile:
 
 
 @dataclass(frozen=True, slots=True)
+class PythonFunction:
+    """A function in a Python file below the flow's folder; written `tools.py:get_order`."""
+
+    file: str
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.function}"
+
+
+def python_function(written: str) -> PythonFunction:
+    """`tools.py:get_order` as a PythonFunction; raise ValueError for anything else."""
+    from runner.words import _
+
+    file, colon, function = written.strip().rpartition(":")
+    if not colon or not file.endswith(".py") or not function.isidentifier():
+        raise ValueError(_("not a Python function; write it like `tools.py:get_order`"))
+    return PythonFunction(file, function)
+
+
+InPython = Annotated[PythonFunction, Form(parse=python_function, substitutes=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """A function that always gives this: a text as it is, any other value as JSON."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """A function that always fails with this text."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of a function, for the arguments it is meant for; exactly one of `returns` and `fails`."""
+
+    when: Mapping[str, Value] | None = key(
+        "The arguments it is meant for, all or some of them; a value may be a check. Any arguments unless told",
+        {"order_id": "1234"},
+        default=None,
+    )
+    returns: Value = key(
+        "What the function gives: a text as it is, any other value as JSON", {"status": "shipped"}, default=None
+    )
+    fails: NonEmpty | None = key("The error text the function fails with", "already shipped", default=None)
+    after: Duration | None = key("How long the answer takes", "2s", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """A function with a sequence of answers: the first fitting one that is unused; the last one serves without limit."""
+
+    entries: tuple[Reply, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ByPython:
+    """A function that is Python code; runs only when trusted."""
+
+    function: PythonFunction
+
+
+@dataclass(frozen=True, slots=True)
+class ByHttp:
+    """A function behind a URL, which gets the arguments as a JSON body by POST; used only when trusted."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """A function answered by the person at the terminal; `question` is shown above the prompt."""
+
+    question: str = ""
+
+
+Answer: TypeAlias = Returns | Fails | Replies | ByPython | ByHttp | Asks
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function the assistant may call. `parameters` is the JSON Schema of its arguments, an object's."""
+
+    name: str
+    parameters: Mapping[str, object]
+    answer: Answer | None = None
+    """Who answers its calls; None when the file does not say."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool of the service. `settings` are the service's own fields beside `type` and `description`."""
+    """A tool of the service, or with `function` one of the author's. `settings` are the service's own further fields: beside
+    `type` and `description`, or within the API's `function`."""
 
     type: str
     description: str | None = None
     settings: Mapping[str, object] | None = key("The service's own settings for the tool", default=None)
+    function: Function | None = None
     span: Span | None = None
+
+    @property
+    def name(self) -> str:
+        """What a call of it is called: the function's name, else the type."""
+        return self.function.name if self.function else self.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +220,26 @@ class SavedValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """An answer the author would be happy with. Played by the embedded service when it runs in process."""
+class SampleCall:
+    """A call of a tool in a sample; written `get_order: {order_id: "1234"}`."""
 
-    text: NonEmpty = key("The answer's text", "Here is your cat.")
+    name: str
+    arguments: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An answer the author would be happy with: calls, round by round, and a text; at least one of the two.
+
+    Played by the embedded service when it runs in process; without a text its model finds the words.
+    """
+
+    text: NonEmpty | None = key("The answer's text", "Here is your cat.", default=None)
+    calls: tuple[tuple[SampleCall, ...], ...] = key(
+        "The calls made before it: a list, or a list of lists for several rounds",
+        [{"get_order": {"order_id": "1234"}}],
+        default=(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +396,16 @@ class ToolCall:
     arguments: str = ""
     output: str | None = None
     is_function: bool = False
+    trouble: str = ""
+    """What was wrong with it, in a sentence: arguments that do not fit, an answer that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a function's call came to, for the service."""
+
+    call_id: str
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +469,10 @@ class Turn:
     seconds: float = 0
     """From sending the run to its end."""
     error: ServiceError | None = None
+    parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """The declared functions, and the JSON Schema of each one's arguments."""
+    folder: Path = Path()
+    """The flow's folder, below which files named by checks lie."""
 
 
 class Outcome(StrEnum):

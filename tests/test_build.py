@@ -39,7 +39,7 @@ def test_flow_is_built_with_places() -> None:
     place = Span(4, 13, 4, 16)
     assert (
         Flow(
-            assistant=Assistant(model="qwen-max", tools=(Tool("calculator", "For sums", None, Span(1, 38, 1, 48)),)),
+            assistant=Assistant(model="qwen-max", tools=(Tool("calculator", "For sums", span=Span(1, 38, 1, 48)),)),
             steps=(
                 Step(
                     user="Draw a cat.",

@@ -13,6 +13,7 @@ import pytest
 
 from runner.embedded.service import SystemClock
 from runner.embedded.store import Store, StoreProblem
+from runner.model import Sample
 from tests.embedded_fixtures import ADD, Api, parsed
 
 UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -707,7 +708,7 @@ def test_a_picture_lives_for_a_day(api: Api) -> None:
 
 def test_a_sample_is_the_answer_word_for_word(api: Api) -> None:
     assistant, thread = api.assistant("text_to_image", ADD), api.thread("Draw a cat, and big_add.")
-    sample = {"runflow.sample": "  Voilà, a cat.\n"}
+    sample = {"runflow.sample": Sample("  Voilà, a cat.\n")}
     run = api.send("POST", f"/threads/{thread}/runs", json={"assistant_id": assistant}, extensions=sample).json()
     assert "  Voilà, a cat.\n" == api.answer(thread)
     steps = api.get(f"/threads/{thread}/runs/{run['id']}/steps", order="asc")["data"]

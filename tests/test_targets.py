@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runner.model import Assistant, Flow, RunOverrides, Step, ThreadSetup, Tool
+from runner.model import Assistant, Flow, RunOverrides, Sample, Step, ThreadSetup, Tool
 from runner.registry import targets
 from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, lacking, open_target
 from runner.targets.assistant_api import AssistantApi, refused_certificate
@@ -189,8 +189,8 @@ def test_ids_are_quoted_in_paths() -> None:
 
 def test_a_sample_travels_beside_the_request_and_not_in_it() -> None:
     talk = Talk().asks("POST", "/threads/t1/runs", assistant_id="a1", stream=False).answers(**run("queued"))
-    called(talk, "create_run", "t1", "a1", None, "Here is your cat.")
-    assert "Here is your cat." == talk.requests[0].extensions["runflow.sample"]
+    called(talk, "create_run", "t1", "a1", None, Sample("Here is your cat."))
+    assert Sample("Here is your cat.") == talk.requests[0].extensions["runflow.sample"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from runner.embedded.parameters import Refused, Said
 from runner.embedded.scripted import Line, Question, Reply, answer
 from runner.embedded.states import ACTIVE, ENDED, NEXT, follows
 from runner.embedded.store import Beat, Store
-from runner.model import RunStatus
+from runner.model import RunStatus, Sample
 
 __all__ = ["BASE", "Clock", "Request", "Response", "Service", "SystemClock", "failure"]
 
@@ -64,7 +64,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     origin: str = "http://embedded.invalid"
-    sample: str | None = None
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +321,7 @@ class Service:
             tools=[] if run.tool_choice == "none" else run.tools,
             history=[Line(message.role, message.text) for message in reversed(messages)],
             now=self.clock.now(),
-            sample=asked.request.sample,
+            sample=asked.request.sample.text if asked.request.sample else None,
             outputs=outputs,
         )
         return answer(question, lambda prompt: self.new_picture(prompt, asked.request.origin))

@@ -1,6 +1,6 @@
 """The services a flow can be played against, one file each."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
@@ -13,9 +13,11 @@ from runner.model import (
     Run,
     RunOverrides,
     RunStep,
+    Sample,
     Sampling,
     Thread,
     ThreadSetup,
+    ToolOutput,
 )
 from runner.words import _
 
@@ -41,6 +43,8 @@ class Capabilities:
     existing: bool = True
     """Whether assistants and threads made earlier can be used by id."""
     cancel: bool = True
+    functions: bool = True
+    """Whether it asks the caller to answer functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +110,14 @@ class Target(Protocol):
     async def create_thread(self, setup: ThreadSetup | None) -> Thread: ...
     async def add_message(self, thread_id: str, text: str, role: Role = Role.USER) -> Message: ...
     async def create_run(
-        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: str | None
+        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None
     ) -> Run: ...
     def stream_run(
-        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: str | None
+        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None
+    ) -> AsyncGenerator[StreamEvent, None]: ...
+    async def submit_outputs(self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> Run: ...
+    def stream_outputs(
+        self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]
     ) -> AsyncGenerator[StreamEvent, None]: ...
     async def read_run(self, thread_id: str, run_id: str) -> Run: ...
     async def list_messages(self, thread_id: str, newer_than: str = "") -> tuple[Message, ...]: ...
@@ -137,7 +145,9 @@ def open_target(
 def lacking(flow: Flow, name: str, capabilities: Capabilities) -> Iterator[str]:
     """What a flow needs and the target called `name` does not have, in sentences."""
     wanted = (*flow.assistant.tools, *(tool for step in flow.steps if step.run for tool in step.run.tools or ()))
-    for type_ in dict.fromkeys(tool.type for tool in wanted):
+    if not capabilities.functions and any(tool.function for tool in wanted):
+        yield _("target `{target}` cannot call functions").format(target=name)
+    for type_ in dict.fromkeys(tool.type for tool in wanted if not tool.function):
         if capabilities.tools is not None and type_ not in capabilities.tools:
             yield _("target `{target}` has no tool `{tool}`").format(target=name, tool=type_)
     chosen: tuple[Sampling, ...] = (flow.assistant, *(step.run for step in flow.steps if step.run))

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote
@@ -16,9 +16,11 @@ from runner.model import (
     Run,
     RunOverrides,
     RunStep,
+    Sample,
     ServiceError,
     Thread,
     ThreadSetup,
+    ToolOutput,
 )
 from runner.targets import Capabilities, Connection, ConnectionProblem, StreamEvent, TargetError
 from runner.transport import httpx
@@ -111,17 +113,30 @@ class AssistantApi:
         path = f"/threads/{quoted(thread_id)}/messages"
         return await self.call("POST", path, lambda payload: wire.decode_message(payload, body), body=body)
 
-    async def create_run(self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: str | None) -> Run:
+    async def create_run(self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None) -> Run:
         body = wire.encode_run(assistant_id, overrides, stream=False)
         path = f"/threads/{quoted(thread_id)}/runs"
         return await self.call("POST", path, lambda payload: wire.decode_run(payload, body), body=body, sample=sample)
 
-    async def stream_run(
-        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: str | None
+    def stream_run(
+        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None
     ) -> AsyncGenerator[StreamEvent, None]:
         """The run's events until the stream ends, however it ends; a service that answers with the run itself gives one."""
-        body = wire.encode_run(assistant_id, overrides, stream=True)
         path = f"/threads/{quoted(thread_id)}/runs"
+        return self.stream(path, wire.encode_run(assistant_id, overrides, stream=True), sample)
+
+    async def submit_outputs(self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> Run:
+        return await self.call(
+            "POST", submission(thread_id, run_id), wire.decode_run, body=wire.encode_outputs(outputs, stream=False)
+        )
+
+    def stream_outputs(self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> AsyncGenerator[StreamEvent, None]:
+        """The run's events from the outputs on; see `stream_run`."""
+        return self.stream(submission(thread_id, run_id), wire.encode_outputs(outputs, stream=True))
+
+    async def stream(
+        self, path: str, body: Mapping[str, object], sample: Sample | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         call = f"POST {path}"
         decoder = EventDecoder()
         async with self.answer("POST", path, body=body, sample=sample) as response:
@@ -225,7 +240,7 @@ class AssistantApi:
         *,
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str] | None = None,
-        sample: str | None = None,
+        sample: Sample | None = None,
     ) -> Decoded:
         async with self.answer(method, path, body=body, query=query, sample=sample) as response:
             return await self.read(f"{method} {path}", response, decode)
@@ -238,7 +253,7 @@ class AssistantApi:
         *,
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str] | None = None,
-        sample: str | None = None,
+        sample: Sample | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """A successful answer whose body is still to be read."""
         call = f"{method} {path}"
@@ -334,6 +349,10 @@ class AssistantApi:
 
 def quoted(id: str) -> str:
     return quote(id, safe="")
+
+
+def submission(thread_id: str, run_id: str) -> str:
+    return f"/threads/{quoted(thread_id)}/runs/{quoted(run_id)}/submit_tool_outputs"
 
 
 def refused_certificate(error: BaseException | None) -> str:

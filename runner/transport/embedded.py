@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from runner.embedded.service import Request, Service
+from runner.model import Sample
 
 __all__ = ["BASE_URL", "EmbeddedTransport"]
 
@@ -41,7 +42,7 @@ class EmbeddedTransport(httpx.AsyncBaseTransport):
                 query=dict(request.url.params),
                 body=await request.aread(),
                 origin=f"{request.url.scheme}://{request.url.netloc.decode('ascii')}",
-                sample=sample if isinstance(sample, str) else None,
+                sample=sample if isinstance(sample, Sample) else None,
             )
         )
         if isinstance(answered.body, bytes):

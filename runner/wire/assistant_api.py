@@ -23,6 +23,7 @@ from runner.model import (
     ThreadSetup,
     Tool,
     ToolCall,
+    ToolOutput,
     Usage,
 )
 from runner.wire import WireError
@@ -42,6 +43,7 @@ __all__ = [
     "decode_thread",
     "encode_assistant",
     "encode_message",
+    "encode_outputs",
     "encode_run",
     "encode_thread",
 ]
@@ -100,7 +102,20 @@ def encode_text(text: str | FromFile | None) -> str | None:
 
 
 def encode_tools(tools: Sequence[Tool]) -> list[Body]:
-    return [present(type=tool.type, description=tool.description) | dict(tool.settings or {}) for tool in tools]
+    return [encode_tool(tool) for tool in tools]
+
+
+def encode_tool(tool: Tool) -> Body:
+    own = dict(tool.settings or {})
+    if tool.function is None:
+        return present(type=tool.type, description=tool.description) | own
+    told = present(name=tool.function.name, description=tool.description, parameters=dict(tool.function.parameters))
+    return {"type": "function", "function": told | own}
+
+
+def encode_outputs(outputs: Sequence[ToolOutput], *, stream: bool) -> Body:
+    """The body of `POST /threads/{id}/runs/{id}/submit_tool_outputs`; calls without an id are told apart by their place."""
+    return {"tool_outputs": [{"tool_call_id": each.call_id, "output": each.output} for each in outputs], "stream": stream}
 
 
 def encode_sampling(sampling: Sampling) -> Body:
@@ -357,7 +372,7 @@ def kind_of(value: object) -> str:
 
 # ── what was echoed ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-NEVER_ECHOED = frozenset({"stream", "additional_instructions", "messages"})
+NEVER_ECHOED = frozenset({"stream", "additional_instructions", "messages", "tool_outputs"})
 JUDGED = frozenset({"model", "assistant_id", "thread_id"})
 """Another value than sent is an error, not a note: the engine says so."""
 
