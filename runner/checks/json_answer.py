@@ -18,7 +18,7 @@ from runner.model import Check, Expectation, Outcome, Turn, Verdict
 from runner.registry import check, checks
 from runner.words import _
 
-__all__ = ["BadPath", "JsonAnswer", "JsonSchema", "NotJson", "TooLarge", "read", "values_at"]
+__all__ = ["BadPath", "BadSchema", "JsonAnswer", "JsonSchema", "NotJson", "TooLarge", "read", "values_at"]
 
 LARGEST = 1_000_000
 """The longest answer that is read as JSON, in characters."""
@@ -48,6 +48,10 @@ class BadPath(Exception):
     """A JSONPath that cannot be used; the message says why."""
 
 
+class BadSchema(Exception):
+    """A JSON Schema that cannot be used; the message says why."""
+
+
 # ── reading the answer ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -60,8 +64,13 @@ def read(text: str) -> object:
     text = (blocks[0][1] if blocks else text).strip("\ufeff \t\r\n")
     if depth(text) > DEEPEST:
         raise TooLarge(_("the reply's JSON is deeper than {count} levels").format(count=DEEPEST))
+    return loaded(text)
+
+
+def loaded(text: str, **hooks: Any) -> object:
+    """The JSON a text is; raise NotJson. `hooks` are those of `json.loads`."""
     try:
-        return json.loads(text, parse_constant=no_number)
+        return json.loads(text, parse_constant=no_number, **hooks)
     except json.JSONDecodeError as error:
         reason = error.msg[:1].lower() + error.msg[1:]
         raise NotJson(_("{reason}, line {line}").format(reason=reason, line=error.lineno)) from None
@@ -307,16 +316,14 @@ def normal(value: Any) -> Any:
 
 
 def judge_schema(schema: Mapping[str, object], data: object) -> Verdict:
-    from jsonschema.exceptions import SchemaError, UnknownType, best_match
-    from referencing.exceptions import Unresolvable
-
     expected = shorten(spelled(schema))
     try:
-        for _code, message, _hint in schema_trouble(schema):
-            return Verdict(Outcome.ERROR, message, expected)
-        found = best_match(islice(bounded_validator(schema, Allowance(matching.SECONDS)).iter_errors(data), 1))
-    except (BadPattern, TookTooLong, SchemaError, UnknownType, Unresolvable, ArithmeticError, RecursionError) as error:
-        return Verdict(Outcome.ERROR, schema_error(error), expected)
+        found = misfit(schema, data)
+    except BadSchema as error:
+        return Verdict(Outcome.ERROR, str(error), expected)
+    except TookTooLong:
+        message = _("`json` took longer than {seconds} s; the schema is too costly for this reply")
+        return Verdict(Outcome.ERROR, message.format(seconds=f"{matching.SECONDS:g}"), expected)
     if found is None:
         return Verdict(Outcome.PASSED, expected=expected, actual=shorten(spelled(data)))
     place = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found.absolute_path)
@@ -326,15 +333,24 @@ def judge_schema(schema: Mapping[str, object], data: object) -> Verdict:
     return Verdict(Outcome.FAILED, message, expected, shorten(spelled(found.instance)))
 
 
+def misfit(schema: Mapping[str, object], data: object) -> Any:
+    """The first thing in which `data` does not fit, an error of jsonschema, or None; raise BadSchema or TookTooLong."""
+    from jsonschema.exceptions import SchemaError, UnknownType, best_match
+    from referencing.exceptions import Unresolvable
+
+    for _code, message, _hint in schema_trouble(schema):
+        raise BadSchema(message)
+    try:
+        return best_match(islice(bounded_validator(schema, Allowance(matching.SECONDS)).iter_errors(data), 1))
+    except (BadPattern, SchemaError, UnknownType, Unresolvable, ArithmeticError, RecursionError) as error:
+        raise BadSchema(schema_error(error)) from None
+
+
 def schema_error(error: Exception) -> str:
     from referencing.exceptions import Unresolvable
 
     if isinstance(error, BadPattern):
         return str(error)
-    if isinstance(error, TookTooLong):
-        return _("`json` took longer than {seconds} s; the schema is too costly for this reply").format(
-            seconds=f"{matching.SECONDS:g}"
-        )
     if isinstance(error, Unresolvable):
         return _("the schema refers to `{name}`, which is not in it; nothing is fetched").format(name=shorten(str(error.ref)))
     if isinstance(error, RecursionError):

@@ -1,0 +1,417 @@
+"""Read, write and compare the arguments of a tool's call: as an author writes them, and as a model sends them."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+from runner.checks.allowance import TookTooLong
+from runner.checks.json_answer import (
+    DEEPEST,
+    LARGEST,
+    BadSchema,
+    NotJson,
+    depth,
+    kind_of,
+    loaded,
+    misfit,
+    nested,
+    same,
+    text_of,
+)
+from runner.checks.reader import shorten
+from runner.forms import Scalar, Value
+from runner.model import Expectation, Outcome, Turn
+from runner.words import _, listed, nearest
+
+__all__ = ["Difference", "difference", "differences", "dumps", "fault", "plain", "read", "trouble", "typed"]
+
+NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+"""A number as JSON spells it."""
+MOST_DIGITS = 400
+FURTHEST = 20
+"""How many schemas are looked at for one value, through references and alternatives."""
+ALTERNATIVES = ("anyOf", "oneOf", "allOf")
+
+Problem = tuple[str, str, str | None]
+Schema = Mapping[str, object]
+
+
+# ── what an author writes ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def plain(value: object) -> object:
+    """The value as JSON has it: a Scalar is its number, truth value or null."""
+    if isinstance(value, Scalar):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def dumps(value: object) -> str:
+    """The value as JSON on one line. A number keeps the author's spelling: 1.10 is not 1.1."""
+    if isinstance(value, Scalar):
+        number = type(value.value) in (int, float)
+        return value.spelling if number and re.fullmatch(NUMBER, value.spelling) else dumps(value.value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{dumps(str(name))}: {dumps(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(dumps, value)) + "]"
+    if isinstance(value, float) and not isfinite(value):
+        return json.dumps(str(value))
+    return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isascii() and lone(value), default=str)
+
+
+def lone(text: str) -> bool:
+    """Whether a text holds half a character, which UTF-8 cannot say."""
+    return re.search("[\ud800-\udfff]", text) is not None
+
+
+def typed(value: object, schema: Schema | None) -> object:
+    """The value as JSON, its numbers, words and texts read as the type that the schema declares for them."""
+    return declared(value, schema or {}, schema or {})
+
+
+def declared(value: object, schema: object, root: Schema) -> object:
+    known = tuple(meant(schema, root))
+    if isinstance(value, Mapping):
+        return {str(name): declared(inner, property_of(str(name), known), root) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        items = next((each["items"] for each in known if "items" in each), {})
+        return [declared(item, items, root) for item in value]
+    types, among = types_of(known), choices(known)
+    if isinstance(value, Scalar):
+        if value.value is None or fits(value.value, types):
+            chosen = not among or any(same(choice, value.value) for choice in among)
+            return value.value if chosen or value.spelling not in among else value.spelling
+        return value.spelling if "string" in types else value.value
+    if isinstance(value, str) and types and "string" not in types:
+        return unquoted(value, types)
+    return value
+
+
+def unquoted(text: str, types: frozenset[str]) -> object:
+    """A text where no text is meant: the number or truth value it spells, if that is meant."""
+    if text in ("true", "false") and "boolean" in types:
+        return text == "true"
+    if types & {"number", "integer"} and len(text) <= MOST_DIGITS and re.fullmatch(NUMBER, text):
+        number = json.loads(text)
+        return number if isfinite(number) else text
+    return text
+
+
+def meant(schema: object, root: Schema) -> Iterator[Schema]:
+    """A schema and those it refers to or offers as alternatives; references within `root` only."""
+    waiting, seen = [schema], 0
+    while waiting and seen < FURTHEST:
+        each = waiting.pop(0)
+        seen += 1
+        if not isinstance(each, Mapping):
+            continue
+        yield each
+        for name in ALTERNATIVES:
+            members = each.get(name)
+            waiting += members if isinstance(members, list | tuple) else ()
+        if isinstance(each.get("$ref"), str):
+            waiting.append(referred(str(each["$ref"]), root))
+
+
+def referred(reference: str, root: Schema) -> object:
+    found: object = root
+    mark, *names = reference.split("/")
+    for name in names:
+        found = found.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
+    return found if mark == "#" else None
+
+
+def types_of(known: tuple[Schema, ...]) -> frozenset[str]:
+    found: list[object] = []
+    for each in known:
+        written = each.get("type", ())
+        found += written if isinstance(written, list | tuple) else [written]
+    return frozenset(each for each in found if isinstance(each, str))
+
+
+def choices(known: tuple[Schema, ...]) -> tuple[object, ...]:
+    """The values among which the schemas let choose; none when any will do."""
+    found: list[object] = []
+    for each in known:
+        written = each.get("enum")
+        found += written if isinstance(written, list | tuple) else ()
+        found += [each["const"]] if "const" in each else ()
+    return tuple(found)
+
+
+def property_of(name: str, known: tuple[Schema, ...]) -> object:
+    for each in known:
+        properties = each.get("properties")
+        if isinstance(properties, Mapping) and name in properties:
+            return properties[name]
+    return next((each["additionalProperties"] for each in known if "additionalProperties" in each), {})
+
+
+def properties_of(known: tuple[Schema, ...]) -> frozenset[str]:
+    """The names of an object's declared properties."""
+    found: list[object] = []
+    for each in known:
+        properties = each.get("properties")
+        found += properties if isinstance(properties, Mapping) else ()
+    return frozenset(map(str, found))
+
+
+def fits(value: object, types: frozenset[str]) -> bool:
+    """Whether a value is of one of the JSON types; none named means any."""
+    return not types or bool(type_names(value) & types)
+
+
+def type_names(value: object) -> frozenset[str]:
+    """The JSON types a value is of."""
+    if value is None:
+        return frozenset({"null"})
+    if isinstance(value, bool):
+        return frozenset({"boolean"})
+    if isinstance(value, int | float):
+        return frozenset({"number", "integer"} if isinstance(value, int) or value.is_integer() else {"number"})
+    if isinstance(value, str):
+        return frozenset({"string"})
+    return frozenset({"object"} if isinstance(value, Mapping) else {"array"})
+
+
+# ── what a model sends ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read(text: str) -> dict[str, object]:
+    """The arguments a model sent; none is an empty text. Raise ValueError with a sentence for what is not a JSON object."""
+    if not text.strip():
+        return {}
+    if len(text) > LARGEST:
+        raise ValueError(_("the arguments are longer than {count} characters").format(count=LARGEST))
+    if depth(text) > DEEPEST:
+        raise ValueError(_("the arguments are deeper than {count} levels").format(count=DEEPEST))
+    try:
+        found = loaded(text, object_pairs_hook=unique, parse_float=finite)
+    except NotJson as error:
+        raise ValueError(_("the arguments are not JSON: {reason}").format(reason=error)) from None
+    if not isinstance(found, dict):
+        raise ValueError(_("the arguments are {found}, not a mapping").format(found=kind_of(found)))
+    return found
+
+
+def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _value in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise NotJson(_("it has the key `{key}` twice").format(key=shorten(twice)))
+    return found
+
+
+def finite(spelling: str) -> float:
+    number = float(spelling)
+    if not isfinite(number):
+        raise NotJson(_("`{number}` is too large a number").format(number=shorten(spelling)))
+    return number
+
+
+def fault(text: str, parameters: Schema) -> str:
+    """Why the arguments a model sent do not fit the declared parameters, in a sentence; empty when they fit."""
+    try:
+        found = read(text)
+    except ValueError as error:
+        return str(error)
+    try:
+        wrong = misfit(parameters, found) if parameters else None
+    except BadSchema as error:
+        return _("the declared parameters cannot be used: {reason}").format(reason=error)
+    except TookTooLong:
+        return _("comparing the arguments with the declared parameters took too long")
+    if wrong is None:
+        return ""
+    return said(str(wrong.validator), wrong.validator_value, wrong.instance, place(wrong.absolute_path), wrong.message)
+
+
+def place(path: Iterable[str | int]) -> str:
+    """`to.stops[0]`: where in the arguments something stands."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def said(keyword: str, wanted: object, found: object, name: str, message: str) -> str:
+    """What a keyword of a schema has against a value, in a sentence."""
+    if keyword == "required" and isinstance(wanted, list | tuple) and isinstance(found, Mapping):
+        missing = (f"{name}.{key}" if name else str(key) for key in wanted if key not in found)
+        return _("`{name}` is missing").format(name=shorten(next(missing, "")))
+    name = shorten(name)
+    actual = shorten(dumps(found))
+    if keyword == "type":
+        types = listed(wanted if isinstance(wanted, list | tuple) else [str(wanted)])
+        return _("`{name}` is {found}, declared is {types}").format(name=name, found=actual, types=types)
+    if keyword == "enum" and isinstance(wanted, list | tuple):
+        allowed = shorten(", ".join(map(dumps, wanted)))
+        return _("`{name}` is {found}, declared is one of {types}").format(name=name, found=actual, types=allowed)
+    return _("`{name}`: {reason}").format(name=name, reason=shorten(message)) if name else shorten(message)
+
+
+# ── comparing the two ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An argument that is not as expected. `name` leads to it (`to.city`); `actual` is None when it is missing."""
+
+    name: str
+    expected: str
+    actual: str | None
+    reason: str = ""
+    """What a check within the expected value says."""
+    judged: bool = True
+    """False when the expected value itself cannot be used, and `reason` says why."""
+
+    def __str__(self) -> str:
+        name = shorten(self.name)
+        if self.reason:
+            return _("`{name}`: {reason}").format(name=name, reason=self.reason)
+        if self.actual is None:
+            return _("`{name}` is missing").format(name=name)
+        return _("`{name}` is {found}, expected is {expected}").format(name=name, found=self.actual, expected=self.expected)
+
+
+def difference(expected: Mapping[str, Value], actual: Mapping[str, object], schema: Schema | None) -> str:
+    """The first argument that is not as expected, in a sentence; empty when all that are expected are there.
+
+    Others may be there, too, in mappings within as well. An expected value may be a mapping of checks on a text.
+    """
+    return next(map(str, differences(expected, actual, schema)), "")
+
+
+def differences(expected: Mapping[str, Value], actual: Mapping[str, object], schema: Schema | None) -> Iterator[Difference]:
+    """Every argument that is not as expected, in the author's order."""
+    yield from compared("", expected, actual, schema or {}, schema or {})
+
+
+def compared(name: str, expected: object, actual: object, schema: object, root: Schema) -> Iterator[Difference]:
+    known = tuple(meant(schema, root))
+    if name and isinstance(expected, Mapping):
+        try:
+            inner = checks_in(expected, known)
+        except ValueError as error:
+            yield Difference(name, shorten(dumps(expected)), shorten(dumps(actual)), str(error), judged=False)
+            return
+        if inner is not None:
+            yield from judged(name, inner, actual)
+            return
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        for key, value in expected.items():
+            path = f"{name}.{key}" if name else str(key)
+            if key in actual:
+                yield from compared(path, value, actual[key], property_of(str(key), known), root)
+            else:
+                yield Difference(path, shorten(dumps(value)), None)
+        return
+    if isinstance(expected, list | tuple) and isinstance(actual, list | tuple) and len(expected) == len(actual):
+        items = next((each["items"] for each in known if "items" in each), {})
+        for at, (value, found) in enumerate(zip(expected, actual, strict=True)):
+            yield from compared(f"{name}[{at}]", value, found, items, root)
+        return
+    wanted = declared(expected, schema, root)
+    if not same(wanted, actual):
+        yield Difference(name, shorten(dumps(wanted)), shorten(dumps(actual)))
+
+
+def judged(name: str, inner: tuple[Expectation, ...], actual: object) -> Iterator[Difference]:
+    for each in inner:
+        verdict = each.check.evaluate(Turn(text_of(actual)))
+        if verdict.outcome is not Outcome.PASSED:
+            reason = _("`{check}`: {message}").format(check=each.name, message=verdict.message)
+            yield Difference(name, verdict.expected, shorten(dumps(actual)), reason, verdict.outcome is Outcome.FAILED)
+
+
+def checks_in(expected: Mapping[str, object], known: tuple[Schema, ...]) -> tuple[Expectation, ...] | None:
+    """The checks an expected value is made of; None when its keys are those of a declared object."""
+    return None if properties_of(known) & expected.keys() else nested(as_text(expected))
+
+
+def as_text(value: object) -> object:
+    """The value of a check as it was written."""
+    if isinstance(value, Scalar):
+        return value.value if value.value is None else value.spelling
+    if isinstance(value, Mapping):
+        return {str(name): as_text(inner) for name, inner in value.items()}
+    return [as_text(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+# ── what can be said before anything is sent ─────────────────────────────────────────────────────────────────────────
+
+
+def trouble(expected: Mapping[str, Value], schema: Schema | None) -> Iterator[Problem]:
+    """What is wrong with expected arguments: names that are not declared, values that cannot be, checks that are not right."""
+    yield from amiss("", expected, schema or {}, schema or {})
+
+
+def amiss(name: str, expected: object, schema: object, root: Schema) -> Iterator[Problem]:
+    known = tuple(meant(schema, root))
+    if name and isinstance(expected, Mapping):
+        try:
+            inner = checks_in(expected, known)
+        except ValueError as error:
+            yield "bad-value", _("`{name}`: {reason}").format(name=name, reason=error), None
+            return
+        if inner is not None:
+            for each in inner:
+                problems = getattr(each.check, "problems", None)
+                yield from problems() if problems is not None else ()
+            return
+    value = declared(expected, schema, root)
+    if name and not possible(value, known):
+        yield "impossible", cannot_be(name, value, known), None
+        return
+    if isinstance(expected, Mapping):
+        for key, inner_value in expected.items():
+            path = f"{name}.{key}" if name else str(key)
+            if unknown(str(key), known):
+                yield undeclared(str(key), path, known)
+            else:
+                yield from amiss(path, inner_value, property_of(str(key), known), root)
+    elif isinstance(expected, list | tuple):
+        items = next((each["items"] for each in known if "items" in each), {})
+        for at, item in enumerate(expected):
+            yield from amiss(f"{name}[{at}]", item, items, root)
+
+
+def possible(value: object, known: tuple[Schema, ...]) -> bool:
+    """Whether a value is of the declared type, and among the allowed ones; texts with `${name}` may become anything."""
+    if isinstance(value, str) and "${" in value:
+        return True
+    among = choices(known)
+    return fits(value, types_of(known)) and (not among or any(same(choice, plain(value)) for choice in among))
+
+
+def cannot_be(name: str, value: object, known: tuple[Schema, ...]) -> str:
+    written = shorten(dumps(value))
+    if among := choices(known):
+        allowed = shorten(", ".join(map(dumps, among)))
+        return _("`{name}` is declared as one of {allowed}, so it is never {value}").format(
+            name=name, allowed=allowed, value=written
+        )
+    types = listed(sorted(types_of(known)))
+    return _("`{name}` is declared as {types}, so it is never {value}").format(name=name, types=types, value=written)
+
+
+def unknown(name: str, known: tuple[Schema, ...]) -> bool:
+    """Whether the schemas name an object's properties, and this one is not among them."""
+    if any(each.get("additionalProperties") not in (None, False) or "patternProperties" in each for each in known):
+        return False
+    return any("properties" in each for each in known) and name not in properties_of(known)
+
+
+def undeclared(name: str, path: str, known: tuple[Schema, ...]) -> Problem:
+    names = sorted(properties_of(known))
+    hint = _("it has no arguments")
+    if close := nearest(name, names):
+        hint = _("did you mean `{name}`?").format(name=close)
+    elif names:
+        hint = _("use one of: {names}").format(names=listed(names))
+    return "unknown-argument", _("no argument `{name}` is declared").format(name=path), hint
