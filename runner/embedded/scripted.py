@@ -20,7 +20,21 @@ from runner.embedded.objects import Json
 if TYPE_CHECKING:
     import ast
 
-__all__ = ["FunctionCall", "Line", "Question", "Reply", "ToolUse", "answer", "calculate", "tokens"]
+__all__ = [
+    "FunctionCall",
+    "Line",
+    "Question",
+    "Reply",
+    "ToolUse",
+    "answer",
+    "calculate",
+    "calculated",
+    "found",
+    "no_passages",
+    "not_run",
+    "painted",
+    "tokens",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,13 +360,19 @@ def calculation(request: Request) -> Reply | None:
     formula = formula_in(request.message)
     if not request.declared("calculator") or not formula:
         return None
+    output = calculated(formula)
+    use = ToolUse("calculator", {"formula": formula}, output)
+    if "error" in output:
+        return Reply(request.say("uncalculable", formula=formula, result=output["error"]), (use,))
+    return Reply(request.say("calculation", formula=formula, result=output["result"]), (use,))
+
+
+def calculated(formula: str) -> Json:
+    """What `calculator` gives back."""
     try:
-        result = calculate(formula)
+        return {"formula": formula, "result": calculate(formula)}
     except ValueError as error:
-        use = ToolUse("calculator", {"formula": formula}, {"formula": formula, "error": str(error)})
-        return Reply(request.say("uncalculable", formula=formula, result=str(error)), (use,))
-    use = ToolUse("calculator", {"formula": formula}, {"formula": formula, "result": result})
-    return Reply(request.say("calculation", formula=formula, result=result), (use,))
+        return {"formula": formula, "error": str(error)}
 
 
 def formula_in(message: str) -> str:
@@ -410,8 +430,12 @@ def code(request: Request) -> Reply | None:
     if not request.declared("code_interpreter") or not (fenced or re.search(CODE, request.message)):
         return None
     arguments = {"language": (fenced and fenced[1]) or "python", "code": fenced[2] if fenced else ""}
-    output = {"error": "the embedded service does not run code"}
-    return Reply(request.say("code", topic=topic(request.message)), (ToolUse("code_interpreter", arguments, output),))
+    return Reply(request.say("code", topic=topic(request.message)), (ToolUse("code_interpreter", arguments, not_run()),))
+
+
+def not_run() -> Json:
+    """What `code_interpreter` gives back."""
+    return {"error": "the embedded service does not run code"}
 
 
 def search(request: Request) -> Reply | None:
@@ -419,17 +443,25 @@ def search(request: Request) -> Reply | None:
     if tool is None or not re.search(SEARCH, request.message):
         return None
     about = topic(request.message)
-    entry = {"title": about, "url": "https://example.com/", "desc": "a canned result: nothing was searched", "type": "web"}
-    found = {"success": True, "errorCode": None, "errorMsg": None, "data": [entry], "failed": False}
-    return Reply(request.say("search", topic=about), (ToolUse(tool, {"query": about}, found),))
+    return Reply(request.say("search", topic=about), (ToolUse(tool, {"query": about}, found(about)),))
+
+
+def found(query: str) -> Json:
+    """What `quark_search` gives back: it looks like a result, and says that it is none."""
+    entry = {"title": query, "url": "https://example.com/", "desc": "a canned result: nothing was searched", "type": "web"}
+    return {"success": True, "errorCode": None, "errorMsg": None, "data": [entry], "failed": False}
 
 
 def documents(request: Request) -> Reply | None:
     if not request.declared("rag") or not re.search(DOCUMENTS, request.message):
         return None
     about = topic(request.message)
-    output: Json = {"passages": [], "note": "the embedded service has no documents"}
-    return Reply(request.say("documents", topic=about), (ToolUse("rag", {"query": about}, output),))
+    return Reply(request.say("documents", topic=about), (ToolUse("rag", {"query": about}, no_passages()),))
+
+
+def no_passages() -> Json:
+    """What `rag` gives back."""
+    return {"passages": [], "note": "the embedded service has no documents"}
 
 
 # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────────
