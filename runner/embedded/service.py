@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from runner.embedded import parameters, script
+from runner.embedded.faults import ERRORS, Fault, Faults, half, interrupted
 from runner.embedded.objects import Assistant, Json, Kept, Message, Run, RunStep, Thread, new_id, render, text_item
 from runner.embedded.parameters import Refused, Said
 from runner.embedded.scripted import Line, Question, Reply, answer
@@ -57,7 +58,8 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`path` includes the base; `origin` is where the caller reached us, for the URLs of pictures."""
+    """`path` includes the base; `origin` is where the caller reached us, for the URLs of pictures. A test in process may send
+    what the model is to say, and what is to go wrong."""
 
     method: str
     path: str
@@ -65,6 +67,7 @@ class Request:
     body: bytes = b""
     origin: str = "http://embedded.invalid"
     sample: Sample | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,17 @@ Handler = Callable[..., Json | AsyncIterator[bytes]]
 class Service:
     """The whole service over one store. `latency` is how many seconds a run takes from its start to its end."""
 
-    def __init__(self, store: Store | None = None, clock: Clock | None = None, latency: float = 0) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        latency: float = 0,
+        faults: Sequence[Fault] = (),
+    ) -> None:
         self.store = store or Store()
         self.clock = clock or SystemClock()
         self.latency = latency
+        self.faults = Faults(faults)
         self.routes: Sequence[tuple[str, re.Pattern[str], Handler]] = [
             (method, re.compile(re.sub(r"\{\w+\}", "([^/]+)", path)), handler)
             for method, path, handler in (
@@ -131,6 +141,36 @@ class Service:
 
     async def respond(self, request: Request) -> Response:
         """Answer a request; never raises, whatever the request holds."""
+        fault = request.fault
+        if fault is None and not request.path.startswith("/images/"):
+            fault = self.faults.request(self.operation(request))
+        if fault is None or fault.ends_run:
+            return await self.attempt(request)
+        if fault.kind == "html":
+            return Response(502, {"content-type": "text/html; charset=utf-8"}, BROKEN_GATEWAY)
+        if fault.kind in ERRORS:
+            if fault.kind == "lost":
+                await self.attempt(request)
+            status = int(fault.kind) if fault.kind.isdecimal() else 500
+            return failure(status, *ERRORS[fault.kind], {"retry-after": fault.value} if fault.value else None)
+        return await self.interrupted(await self.attempt(request), fault)
+
+    async def interrupted(self, answered: Response, fault: Fault) -> Response:
+        """The answer after some silence, or part of it."""
+        body = answered.body
+        if isinstance(body, bytes):
+            if fault.kind == "stall":
+                await self.clock.sleep(fault.seconds)
+                return answered
+            return replace(
+                answered, headers={**answered.headers, "content-length": str(len(body))}, body=body[: len(body) // 2]
+            )
+        if fault.kind == "cut":
+            return replace(answered, body=half(body))
+        return replace(answered, body=interrupted(body, fault.seconds, self.clock.sleep))
+
+    async def attempt(self, request: Request) -> Response:
+        """Answer a request as well as it can be."""
         try:
             return self.picture(request) if request.path.startswith("/images/") else self.answer(request)
         except Refused as refusal:
@@ -141,9 +181,18 @@ class Service:
             logging.getLogger(__name__).debug("%s %s", request.method, request.path, exc_info=True)
             return failure(500, "InternalError", f"the embedded service failed: {type(error).__name__}: {error}")
 
-    def answer(self, request: Request) -> Response:
+    def handlers(self, request: Request) -> Sequence[tuple[str, re.Match[str], Handler]]:
+        """What can be done at the request's path: each method, and who does it."""
         path = request.path.removeprefix(BASE) if request.path.startswith(f"{BASE}/") else ""
-        found = [(method, match, handler) for method, pattern, handler in self.routes if (match := pattern.fullmatch(path))]
+        return [(method, match, handler) for method, pattern, handler in self.routes if (match := pattern.fullmatch(path))]
+
+    def operation(self, request: Request) -> str:
+        """What the reports call the request; empty when it is nothing."""
+        names = [handler.__name__ for method, _, handler in self.handlers(request) if method == request.method]
+        return OPERATIONS.get(names[0], names[0]) if names else ""
+
+    def answer(self, request: Request) -> Response:
+        found = self.handlers(request)
         for method, match, handler in found:
             if method == request.method:
                 return self.call(request, handler, match.groups())
@@ -500,6 +549,8 @@ class Asked:
     request_id: str
 
 
+OPERATIONS = {"create_message": "add_message", "create_thread_and_run": "create_run"}
+BROKEN_GATEWAY = b"<!doctype html>\n<title>502 Bad Gateway</title>\n<h1>502 Bad Gateway</h1>\n"
 KINDS: Mapping[str, type[Run | RunStep | Message]] = {kind.PREFIX: kind for kind in (Run, RunStep, Message)}
 NOUNS: Mapping[object, str] = {
     Assistant: "assistant", Thread: "thread", Message: "message", Run: "run", RunStep: "run step"

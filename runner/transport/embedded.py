@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
+from runner.embedded.faults import Fault, parse
 from runner.embedded.service import Request, Service
 from runner.model import Sample
 
@@ -28,13 +29,15 @@ class Body(httpx.AsyncByteStream):
 
 
 class EmbeddedTransport(httpx.AsyncBaseTransport):
-    """Hands every request to the service. A step's sample travels as the request extension `runflow.sample`."""
+    """Hands every request to the service. A step's sample travels as the request extension `runflow.sample`, what is to go
+    wrong with one request as `runflow.fault`: a Fault or its text."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         sample = request.extensions.get("runflow.sample")
+        fault = request.extensions.get("runflow.fault")
         answered = await self.service.respond(
             Request(
                 method=request.method,
@@ -43,6 +46,7 @@ class EmbeddedTransport(httpx.AsyncBaseTransport):
                 body=await request.aread(),
                 origin=f"{request.url.scheme}://{request.url.netloc.decode('ascii')}",
                 sample=sample if isinstance(sample, Sample) else None,
+                fault=parse(fault) if isinstance(fault, str) else fault if isinstance(fault, Fault) else None,
             )
         )
         if isinstance(answered.body, bytes):
