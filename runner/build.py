@@ -285,14 +285,16 @@ def mapping(node: Node) -> dict[str, Node]:
 def closed_mapping(kind: Any) -> Reader:
     """A dataclass: its keys and no others."""
     made = None
-    has_span = any(each.name == "span" and "doc" not in each.metadata for each in fields(kind))
+    unwritten = {each.name for each in fields(kind) if "doc" not in each.metadata}
     required = sum(key.required for key in keys_of(kind))
 
     def read(node: Node, building: Building) -> object:
         nonlocal made
         if made is None:  # compiled at first use: a type may hold itself
             made = {key.name: (key.field, reader(key.annotation), key.required) for key in keys_of(kind)}
-        values: dict[str, Any] = {"span": node.span} if has_span else {}
+        values: dict[str, Any] = {"span": node.span} if "span" in unwritten else {}
+        if "order" in unwritten:
+            values["order"] = tuple(mapping(node))
         missing = required
         top = kind is Flow
         for name, child in mapping(node).items():

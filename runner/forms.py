@@ -5,6 +5,7 @@ annotations, `build` reads a Document into them, and the manual is their docstri
 
 * `str`: a text; a plain number or boolean keeps its spelling. `bool`, `int`, `float`, `None`, `Literal[…]`: themselves.
 * `tuple[X, ...]`: a list. `Mapping[str, X]`: a mapping with free keys. A dataclass: a mapping with exactly its fields as keys.
+  Its fields `span` and `order`, made without `key`, get the mapping's place and its keys as they follow each other.
 * `X | Y`: any of these; the branch is chosen by the kind of the value, and among mappings by the keys they share.
 * `Annotated[X, Form(…)]`: X under further conditions. `object`: any JSON value.
 """
