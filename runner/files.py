@@ -7,11 +7,12 @@ from secrets import token_hex
 __all__ = ["replace"]
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Make `data` the content of `path`, all of it or, with OSError, none: the former file then stays as it was."""
+def replace(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Make `data` the content of `path`, all of it or, with OSError, none: the former file then stays as it was. `mode` is
+    what the file may be used for, less the user's mask."""
     path = path.resolve()
     beside = path.with_name(f".{token_hex(8)}.part")
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(file, "wb") as stream:
             stream.write(data)

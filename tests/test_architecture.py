@@ -14,7 +14,7 @@ LAYERS = (
     ("diagnostics", "forms"),
     ("model", "events"),
     ("registry",),
-    ("source", "mistakes", "variables"),
+    ("source", "mistakes", "variables", "trust"),
     ("checks", "schema", "explain"),
     ("build", "validate", "lint", "salvage"),
     ("load",),

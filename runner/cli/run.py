@@ -35,6 +35,7 @@ class Choices:
     var: tuple[str, ...] = ()
     timeout: str | None = None
     require_checks: bool = False
+    allow_tools: bool = False
     out: str | None = None
     json: str | None = None
     junit: str | None = None
@@ -76,6 +77,12 @@ class Job:
 @option("--var", multiple=True, metavar="NAME=TEXT", heading=_("What"), help=_("a value for a variable; may be repeated"))
 @option("--timeout", metavar="TIME", heading=_("What"), help=_("the longest a conversation may take, like 5min"))
 @option("--require-checks", is_flag=True, heading=_("What"), help=_("a step without a check is an error"))
+@option(
+    "--allow-tools",
+    is_flag=True,
+    heading=_("What"),
+    help=_("run the flows' Python functions and call their URLs, without `runflow trust`"),
+)
 @option("--out", metavar="DIR", heading=_("Results"), help=_("the folder for pictures; runflow-out unless told"))
 @option("--json", metavar="FILE", heading=_("Results"), help=_("write the report as JSON; - is standard output"))
 @option("--junit", metavar="FILE", heading=_("Results"), help=_("write a JUnit report"))
@@ -98,7 +105,12 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
 
     found = settings.load(Path(), os.environ)
     environment = found.with_keys(os.environ)
-    ctx.exit(play(jobs(flows, choices, environment, found), choices, environment, found))
+    made = jobs(flows, choices, environment, found)
+    if not choices.allow_tools:
+        from runner.cli.trust import refuse_untrusted
+
+        refuse_untrusted(flows)
+    ctx.exit(play(made, choices, environment, found))
 
 
 def valid_flows(paths: Sequence[str], choices: Choices) -> "list[Flow]":

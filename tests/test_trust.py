@@ -1,0 +1,268 @@
+"""What is trusted, what takes the trust away again, and that a store which is not the user's alone permits nothing."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.model import Assistant, ByHttp, ByPython, Flow, Function, PythonFunction, Returns, RunOverrides, Step, Tool
+from runner.trust import Standing, Store, TrustProblem, fingerprint, importable, needs
+
+AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def tool(name: str, answer: ByPython | ByHttp | Returns) -> Tool:
+    return Tool("function", function=Function(name, {"type": "object"}, answer))
+
+
+def python(name: str, file: str = "tools.py") -> Tool:
+    return tool(name, ByPython(PythonFunction(file, name)))
+
+
+def flow(folder: Path, *tools: Tool, files: Mapping[str, str] = {}) -> Flow:
+    """A flow `shop.yaml` with these tools, and what lies beside it."""
+    for name, text in {"shop.yaml": "a: b\n", "tools.py": "def count(): return 1\n", **files}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    return Flow(Assistant(model="m", tools=tools), (Step(user="x"),), path=folder / "shop.yaml")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "state" / "runflow" / "trust")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "flows").mkdir()
+    return tmp_path / "flows"
+
+
+def test_a_flow_needs_permission_for_every_function_url_and_check_once_and_in_order(folder: Path) -> None:
+    own = (python("count"), tool("send", ByHttp("https://shop.example/send")), tool("fixed", Returns(1)), python("count"))
+    shop = flow(folder, *own)
+    later = Step(user="y", run=RunOverrides(tools=(python("weigh", "scales/weigh.py"),)))
+    shop = replace(shop, steps=(*shop.steps, later))
+    assert ("tools.py:count", "https://shop.example/send", "scales/weigh.py:weigh") == needs(shop)
+
+
+def test_a_flow_without_code_and_urls_needs_no_trust(folder: Path, store: Store) -> None:
+    shop = flow(folder, tool("fixed", Returns({"a": 1})))
+    assert ((), Standing.UNNEEDED, True) == (needs(shop), store.standing(shop), store.permits(shop))
+
+
+def test_trust_is_given_holds_and_is_taken_back(folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count"))
+    assert (Standing.NEVER, False) == (store.standing(shop), store.permits(shop))
+    store.allow(shop)
+    assert (Standing.TRUSTED, True) == (store.standing(shop), store.permits(shop))
+    assert [(os.path.realpath(shop.path), ("tools.py:count",))] == [(kept.path, kept.needs) for kept in store.all()]
+    assert (True, False) == (store.forget(shop.path), store.forget(shop.path))
+    assert Standing.NEVER is store.standing(shop)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shop.yaml",
+        "tools.py",
+        "deep/er/helper.py",
+        "new.py",
+        "__init__.py",
+        "compiled.pyc",
+        "fast.so",
+        "fast.pyd",
+        "window.pyw",
+        "json.py",
+        "json/__init__.py",
+        "not-an-identifier/x.py",
+    ],
+)
+def test_one_changed_byte_asks_again(name: str, folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count"), files={"deep/er/helper.py": "x"})
+    store.allow(shop)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text((path.read_text() if path.exists() else "") + " ")
+    assert (Standing.CHANGED, False) == (store.standing(shop), store.permits(shop))
+    store.allow(shop)
+    assert Standing.TRUSTED is store.standing(shop)
+    path.unlink()
+    assert not store.permits(shop)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "__pycache__/tools.cpython-311.pyc", ".venv/lib/x.py", "other.yaml"])
+def test_what_python_cannot_import_from_there_may_change(name: str, folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count"))
+    store.allow(shop)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
+    assert Standing.TRUSTED is store.standing(shop)
+
+
+def test_a_function_in_a_hidden_folder_is_watched_too(folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count", ".own/tools.py"), files={".own/tools.py": "a"})
+    store.allow(shop)
+    (folder / ".own/tools.py").write_text("b")
+    assert Standing.CHANGED is store.standing(shop)
+
+
+def test_another_url_or_function_in_the_same_file_is_another_flow(folder: Path, store: Store) -> None:
+    store.allow(flow(folder, python("count")))
+    others = (python("weigh"), tool("count", ByHttp("https://elsewhere.example/")))
+    assert [Standing.CHANGED, Standing.CHANGED] == [store.standing(flow(folder, other)) for other in others]
+
+
+def test_what_a_linked_folder_holds_is_watched(folder: Path, store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "helper.py").write_text("a")
+    shop = flow(folder, python("count"))
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "round").symlink_to(folder)
+    assert ("linked/helper.py", "round", "tools.py") == importable(folder)
+    store.allow(shop)
+    (elsewhere / "helper.py").write_text("b")
+    assert Standing.CHANGED is store.standing(shop)
+
+
+def test_a_link_that_leads_elsewhere_asks_again(folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count", "chosen.py"), files={"one.py": "x", "two.py": "x"})
+    (folder / "chosen.py").symlink_to("one.py")
+    store.allow(shop)
+    (folder / "chosen.py").unlink()
+    (folder / "chosen.py").symlink_to("two.py")
+    assert Standing.CHANGED is store.standing(shop)
+
+
+def test_a_function_outside_the_folder_is_never_trusted(folder: Path, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "outside.py").write_text("x")
+    shop = flow(folder, python("count", "inside.py"))
+    (folder / "inside.py").symlink_to(tmp_path / "outside.py")
+    with pytest.raises(TrustProblem, match=r"^`inside.py:count` lies outside .*flows, the flow's folder$"):
+        store.allow(shop)
+    assert [] == list(store.all())
+
+
+def test_what_cannot_be_read_as_code_never_blocks(folder: Path) -> None:
+    shop = flow(folder, python("count"))
+    before = fingerprint(shop)
+    os.mkfifo(folder / "pipe.py")
+    (folder / "nowhere.py").symlink_to("missing")
+    assert before != fingerprint(shop)
+
+
+def test_a_folder_with_too_much_in_it_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.trust.MOST", 1)
+    with pytest.raises(TrustProblem, match="more than 1 Python files below"):
+        fingerprint(flow(folder, python("count"), files={"other.py": ""}))
+
+
+def test_a_link_to_the_flow_is_the_flow(folder: Path, store: Store, tmp_path: Path) -> None:
+    shop = flow(folder, python("count"))
+    store.allow(shop)
+    (tmp_path / "link.yaml").symlink_to(shop.path)
+    assert Standing.TRUSTED is store.standing(replace(shop, path=tmp_path / "link.yaml"))
+
+
+# ── the store ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_store_is_its_owners_alone(folder: Path, store: Store) -> None:
+    store.allow(flow(folder, python("count")))
+    [kept] = store.folder.iterdir()
+    assert (0o600, 0o700, 0o700) == tuple(path.stat().st_mode & 0o777 for path in (kept, store.folder, store.folder.parent))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '"\ud800"',
+        '{"format": "runflow-trust/2", "path": "x", "needs": [], "fingerprint": "x"}',
+        '{"format": "runflow-trust/1", "path": 1, "needs": [], "fingerprint": "x"}',
+        '{"format": "runflow-trust/1", "path": "x", "needs": "x", "fingerprint": "x"}',
+        '{"format": "runflow-trust/1", "path": "/another", "needs": [], "fingerprint": "x"}',
+        "[" * 100_000,
+    ],
+)
+def test_a_damaged_permission_permits_nothing(damage: str, folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count"))
+    store.allow(shop)
+    [kept] = store.folder.iterdir()
+    kept.write_text(damage, "utf-8", "surrogatepass")
+    with pytest.raises(TrustProblem, match=f"^{kept} is damaged, so that it permits nothing; delete it, then trust the flow"):
+        store.standing(shop)
+    assert not store.permits(shop)
+    store.allow(shop)
+    assert store.permits(shop)
+
+
+def test_a_permission_copied_to_another_flow_permits_nothing(folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count"))
+    store.allow(shop)
+    [kept] = store.folder.iterdir()
+    (folder / "b").mkdir()
+    other = flow(folder / "b", python("count"))
+    kept.rename(store.place(str(other.path)))
+    assert not store.permits(other)
+
+
+@pytest.mark.parametrize("which", ["file", "folder", "above"])
+def test_a_store_that_others_can_write_to_permits_nothing(which: str, folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count"))
+    store.allow(shop)
+    [kept] = store.folder.iterdir()
+    place = {"file": kept, "folder": store.folder, "above": store.folder.parent}[which]
+    place.chmod(place.stat().st_mode | 0o002)
+    with pytest.raises(TrustProblem, match=f"^{place} can be written by others, so that nothing in it is trusted; make it"):
+        store.standing(shop)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give files away")
+@pytest.mark.parametrize("which", ["file", "folder"])
+def test_a_store_of_somebody_else_permits_nothing(which: str, folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count"))
+    store.allow(shop)
+    [kept] = store.folder.iterdir()
+    place = {"file": kept, "folder": store.folder}[which]
+    os.chown(place, 12345, 12345)
+    with pytest.raises(TrustProblem, match=f"^{place} belongs to another user, so that nothing in it is trusted$"):
+        store.standing(shop)
+
+
+def test_a_permission_that_is_a_link_permits_nothing(folder: Path, store: Store, tmp_path: Path) -> None:
+    shop = flow(folder, python("count"))
+    store.allow(shop)
+    [kept] = store.folder.iterdir()
+    kept.rename(tmp_path / "elsewhere.json")
+    kept.symlink_to(tmp_path / "elsewhere.json")
+    assert not store.permits(shop)
+
+
+def test_a_store_that_cannot_be_made_is_said_in_a_sentence(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    store = Store(tmp_path / "state" / "runflow" / "trust")
+    with pytest.raises(TrustProblem, match=r"^the permission cannot be kept in .*trust: Not a directory$"):
+        store.allow(flow(folder, python("count")))
+
+
+def test_a_permission_holds_no_more_than_it_says(folder: Path, store: Store) -> None:
+    shop = flow(folder, python("count"))
+    store.allow(shop)
+    [kept] = store.folder.iterdir()
+    assert {
+        "format": "runflow-trust/1",
+        "path": os.path.realpath(shop.path),
+        "needs": ["tools.py:count"],
+        "fingerprint": fingerprint(shop),
+    } == json.loads(kept.read_text())
