@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.embedded.scripted import Line, Question, Reply, answer, calculate, tokens
+from runner.embedded.scripted import AnsweredCall, Line, Question, Reply, answer, calculate, tokens
+from runner.model import Sample
 
 PICTURE = {"type": "text_to_image"}
 CALCULATOR = {"type": "calculator"}
@@ -179,9 +180,16 @@ def test_a_function_is_called_when_it_is_named(text: str, called: bool) -> None:
 
 
 def test_outputs_are_told_in_the_answer() -> None:
-    told = reply("get_order 1", tools=[ORDER], outputs=[("get_order", '{"status": "shipped", "arrives": "Friday"}')])
+    told = reply(
+        "get_order 1",
+        tools=[ORDER],
+        rounds=[[AnsweredCall("c", "get_order", "{}", '{"status": "shipped", "arrives": "Friday"}')]],
+    )
     assert ("According to get_order: status: shipped, arrives: Friday.", ()) == (told.text, told.calls)
-    assert "According to get_order: [1, 2]." == reply("get_order", tools=[ORDER], outputs=[("get_order", "[1, 2]")]).text
+    assert (
+        "According to get_order: [1, 2]."
+        == reply("get_order", tools=[ORDER], rounds=[[AnsweredCall("c", "get_order", "{}", "[1, 2]")]]).text
+    )
 
 
 @pytest.mark.parametrize(
@@ -236,7 +244,7 @@ def test_a_follow_up_names_what_went_before() -> None:
 
 
 def test_a_sample_is_said_and_functions_are_left_alone() -> None:
-    played = reply("get_order 1", tools=[ORDER], sample="It is on its way.")
+    played = reply("get_order 1", tools=[ORDER], sample=Sample("It is on its way."))
     assert ("It is on its way.", ()) == (played.text, played.calls)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from runner.embedded.objects import Json
+from runner.model import Sample
 
 if TYPE_CHECKING:
     import ast
@@ -46,16 +47,26 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class AnsweredCall:
+    """A call of a function and the output its caller sent; `arguments` is JSON."""
+
+    id: str
+    name: str
+    arguments: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """All the model knows. `outputs` are (function, output) of this run's calls, None before any; `sample` is an answer to
-    give as it stands."""
+    """All the model knows. `rounds` are this run's calls of functions so far, action by action; `sample` is an answer to play
+    as it stands."""
 
     instructions: str
     tools: Sequence[Json]
     history: Sequence[Line]
     now: float
-    sample: str | None = None
-    outputs: Sequence[tuple[str, str]] | None = None
+    sample: Sample | None = None
+    rounds: Sequence[Sequence[AnsweredCall]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,8 @@ def answer(question: Question, draw: Draw) -> Reply:
     earlier, message = said[: len(said) - asked], "\n".join(said[len(said) - asked :])
     language = wanted_language(question.instructions) or language_of(message)
     reply = decide(question, message, earlier, language, draw)
-    read = [question.instructions, *(line.text for line in question.history), *(output for _, output in question.outputs or ())]
+    outputs = [call.output for calls in question.rounds for call in calls]
+    read = [question.instructions, *(line.text for line in question.history), *outputs]
     said_to_tools = [one.arguments for one in reply.uses] + [one.arguments for one in reply.calls]
     written = [reply.text, *map(dumps, said_to_tools)]
     return replace(reply, input_tokens=sum(map(tokens, read)), output_tokens=sum(map(tokens, written)))
@@ -110,17 +122,18 @@ def answer(question: Question, draw: Draw) -> Reply:
 def decide(question: Question, message: str, earlier: Sequence[str], language: str, draw: Draw) -> Reply:
     """Function outputs first, then functions that are named, then the service's own tools, then plain words."""
     say = SENTENCES[language]
-    if question.outputs is not None:
-        told = [say["output"].format(name=name, output=plain(output)) for name, output in question.outputs]
-        return Reply(question.sample or " ".join(told))
+    sample = question.sample.text if question.sample else None
+    if question.rounds:
+        told = [say["output"].format(name=call.name, output=plain(call.output)) for calls in question.rounds for call in calls]
+        return Reply(sample or " ".join(told))
     calls = named_functions(question.tools, message) if question.sample is None else ()
     if calls:
         return Reply("", calls=calls)
     for rule in (picture, calculation, code, search, documents):
         reply = rule(Request(question, message, earlier, language, draw))
         if reply:
-            return replace(reply, text=question.sample or reply.text)
-    return Reply(question.sample or conversation(message, earlier, say) + in_another_language(question.instructions))
+            return replace(reply, text=sample or reply.text)
+    return Reply(sample or conversation(message, earlier, say) + in_another_language(question.instructions))
 
 
 @dataclass(frozen=True, slots=True)

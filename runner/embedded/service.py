@@ -17,7 +17,7 @@ from runner.embedded import parameters, script
 from runner.embedded.faults import ERRORS, Fault, Faults, half, interrupted
 from runner.embedded.objects import Assistant, Json, Kept, Message, Run, RunStep, Thread, new_id, render, text_item
 from runner.embedded.parameters import Refused, Said
-from runner.embedded.scripted import Line, Question, Reply, answer
+from runner.embedded.scripted import AnsweredCall, Line, Question, Reply, answer
 from runner.embedded.states import ACTIVE, ENDED, NEXT, follows
 from runner.embedded.store import Beat, Store
 from runner.model import RunStatus, Sample
@@ -102,6 +102,8 @@ class Service:
         self.clock = clock or SystemClock()
         self.latency = latency
         self.faults = Faults(faults)
+        self.samples: dict[str, Sample] = {}
+        """What the runs that wait for outputs are still to play; it came with their creation, in this process."""
         self.routes: Sequence[tuple[str, re.Pattern[str], Handler]] = [
             (method, re.compile(re.sub(r"\{\w+\}", "([^/]+)", path)), handler)
             for method, path, handler in (
@@ -355,14 +357,16 @@ class Service:
             self.new_message(thread.id, message)
         run = new_run(thread, assistant, body, now)
         streamed = stream_wanted(body)
-        reply = self.reply(run, asked, None)
+        reply = self.reply(run, asked.request, asked.request.sample)
+        if asked.request.sample and reply.calls:
+            self.samples[run.id] = asked.request.sample
         self.store.insert(run, thread.id)
         for name, payload in [*opening, ("thread.run.created", render(run))] if streamed else []:
             self.store.log(run.id, name, payload)
         self.store.write_script(run, script.begun(run, reply, now, self.latency, streamed))
         return self.stream(run, asked.request_id, 0) if streamed else render(run)
 
-    def reply(self, run: Run, asked: "Asked", outputs: Sequence[tuple[str, str]] | None) -> Reply:
+    def reply(self, run: Run, request: Request, sample: Sample | None, rounds: Sequence[Sequence[AnsweredCall]] = ()) -> Reply:
         limit = last_messages(run.truncation_strategy)
         messages, _ = self.store.page(Message, run.thread_id, limit)
         question = Question(
@@ -370,10 +374,10 @@ class Service:
             tools=[] if run.tool_choice == "none" else run.tools,
             history=[Line(message.role, message.text) for message in reversed(messages)],
             now=self.clock.now(),
-            sample=asked.request.sample.text if asked.request.sample else None,
-            outputs=outputs,
+            sample=sample,
+            rounds=rounds,
         )
-        return answer(question, lambda prompt: self.new_picture(prompt, asked.request.origin))
+        return answer(question, lambda prompt: self.new_picture(prompt, request.origin))
 
     def new_picture(self, prompt: str, origin: str) -> str:
         token = secrets.token_urlsafe(24)
@@ -414,7 +418,10 @@ class Service:
         streamed = stream_wanted(asked.body)
         told = self.store.events(run.id)
         steps = [step for step in self.steps(run) if step.status == "in_progress"]
-        reply = self.reply(run, asked, [(call["function"]["name"], outputs[call["id"]]) for call in calls])
+        rounds = [*past_rounds(self.steps(run)), [answered(call, outputs[call["id"]]) for call in calls]]
+        reply = self.reply(run, asked.request, self.samples.get(run.id), rounds)
+        if not reply.calls:
+            self.samples.pop(run.id, None)
         first, rest = script.answered(run, steps[0], outputs, reply, self.clock.now(), self.latency, streamed)
         for beat in first:
             self.apply(run.id, beat)
@@ -644,6 +651,20 @@ def matched(given: Sequence[Json], calls: Sequence[str]) -> Mapping[str, str]:
     if missing:
         raise Refused(f"the output of call `{missing[0]}` is missing; all outputs go in one request")
     return outputs
+
+
+def past_rounds(steps: Sequence[RunStep]) -> list[list[AnsweredCall]]:
+    """The calls of functions that were answered, action by action."""
+    found = [
+        [answered(call, call["function"]["output"]) for call in step.step_details["tool_calls"] if call["type"] == "function"]
+        for step in steps
+        if step.type == "tool_calls" and step.status == "completed"
+    ]
+    return [calls for calls in found if calls]
+
+
+def answered(call: Json, output: str) -> AnsweredCall:
+    return AnsweredCall(call["id"], call["function"]["name"], call["function"]["arguments"], output)
 
 
 def among(file: str, files: Sequence[str]) -> str:
