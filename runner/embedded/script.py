@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from runner.embedded.faults import Fault
 from runner.embedded.objects import Json, Message, Run, RunStep, new_id, text_item
 from runner.embedded.scripted import Reply
 from runner.embedded.store import Beat
@@ -47,7 +48,8 @@ class Script:
                     self.add("thread.run.step.delta", step, **step_delta(step, {"index": place, **part}))
         return step
 
-    def message_step(self, reply: Reply) -> None:
+    def open_message(self, text: str) -> tuple[str, str]:
+        """A step in which this is said; the ids of both, which stay open."""
         message = new_id(Message.PREFIX)
         step = self.open_step("message_creation", message_creation={"message_id": message})
         run = self.run
@@ -64,11 +66,30 @@ class Script:
         )
         self.add("thread.message.in_progress", message)
         if self.streamed:
-            for piece in PIECE.findall(reply.text):
+            for piece in PIECE.findall(text):
                 self.add("thread.message.delta", message, **message_delta(message, piece))
+        return step, message
+
+    def message_step(self, reply: Reply) -> None:
+        step, message = self.open_message(reply.text)
         self.add("thread.message.completed", message, content=[text_item(reply.text)], status="completed")
         self.add("thread.run.step.completed", step, status="completed")
-        self.add("thread.run.completed", run.id, status=RunStatus.COMPLETED, usage=usage(reply))
+        self.add("thread.run.completed", self.run.id, status=RunStatus.COMPLETED, usage=usage(reply))
+
+    def broken_off(self, reply: Reply, fault: Fault) -> None:
+        """Half of the answer, and the end that was asked for."""
+        text = reply.text[: len(reply.text) // 2]
+        step, message = self.open_message(text)
+        if fault.kind == RunStatus.CANCELLED:
+            self.add("thread.run.cancelling", self.run.id, status=RunStatus.CANCELLING)
+        reason = "max_tokens" if fault.kind == RunStatus.INCOMPLETE else f"run_{fault.kind}"
+        details = {"content": [text_item(text)], "status": "incomplete", "incomplete_details": {"reason": reason}}
+        self.add("thread.message.incomplete", message, **details)
+        # A step cannot be incomplete.
+        end = RunStatus.FAILED if fault.kind == RunStatus.INCOMPLETE else fault.kind
+        error = {"code": fault.value or "server_error", "message": f"the run ended as `{fault.kind}`, on demand"}
+        self.add(f"thread.run.step.{end}", step, status=end, last_error=error)
+        self.add(f"thread.run.{fault.kind}", self.run.id, status=fault.kind, last_error=error)
 
     def open_step(self, kind: str, **details: object) -> str:
         step, run = new_id(RunStep.PREFIX), self.run
@@ -86,12 +107,15 @@ class Script:
         self.add("thread.run.step.in_progress", step)
         return step
 
-    def reply(self, reply: Reply) -> None:
+    def reply(self, reply: Reply, fault: Fault | None) -> None:
         for use in reply.uses:
             content = {"arguments": dumps(use.arguments), "output": dumps(use.output)}
             call = {"id": new_id("call"), "type": use.tool, use.tool: content}
             step = self.tool_step([call])
             self.add("thread.run.step.completed", step, status="completed", step_details=tool_calls([call]))
+        if fault is not None:
+            self.broken_off(reply, fault)
+            return
         if not reply.calls:
             self.message_step(reply)
             return
@@ -105,17 +129,24 @@ class Script:
         self.add("thread.run.requires_action", self.run.id, status=RunStatus.REQUIRES_ACTION, required_action=action)
 
 
-def begun(run: Run, reply: Reply, now: float, latency: float, streamed: bool) -> list[Beat]:
-    """All that happens to a new run, to its end or to the calls it waits for."""
+def begun(run: Run, reply: Reply, now: float, latency: float, streamed: bool, fault: Fault | None = None) -> list[Beat]:
+    """All that happens to a new run, to its end or to the calls it waits for; a fault ends it otherwise."""
     script = Script(run, now, latency, streamed)
     script.add("thread.run.in_progress", run.id, status=RunStatus.IN_PROGRESS)
-    script.reply(reply)
+    script.reply(reply, fault)
     queued = Beat(now, "thread.run.queued", run.id, {}, streamed)
     return [queued, *script.timed()]
 
 
 def answered(
-    run: Run, step: RunStep, outputs: Mapping[str, str], reply: Reply, now: float, latency: float, streamed: bool
+    run: Run,
+    step: RunStep,
+    outputs: Mapping[str, str],
+    reply: Reply,
+    now: float,
+    latency: float,
+    streamed: bool,
+    fault: Fault | None = None,
 ) -> tuple[list[Beat], list[Beat]]:
     """What happens at once when the outputs of a run's calls have come, and what follows."""
     details = tool_calls([answered_call(call, outputs[call["id"]]) for call in step.step_details["tool_calls"]])
@@ -124,7 +155,7 @@ def answered(
     first.add("thread.run.queued", run.id, status=RunStatus.QUEUED, required_action=None)
     first.add("thread.run.in_progress", run.id, status=RunStatus.IN_PROGRESS)
     rest = Script(run, now, latency, streamed)
-    rest.reply(reply)
+    rest.reply(reply, fault)
     return first.timed(), rest.timed()
 
 
@@ -148,7 +179,9 @@ TIMES = {
     "thread.run.step.completed": "completed_at",
     "thread.run.step.cancelled": "cancelled_at",
     "thread.run.step.expired": "expired_at",
+    "thread.run.step.failed": "failed_at",
     "thread.run.completed": "completed_at",
+    "thread.run.failed": "failed_at",
     "thread.run.cancelled": "cancelled_at",
 }
 """Which time of a run or step an event sets, in seconds."""

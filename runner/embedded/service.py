@@ -363,7 +363,7 @@ class Service:
         self.store.insert(run, thread.id)
         for name, payload in [*opening, ("thread.run.created", render(run))] if streamed else []:
             self.store.log(run.id, name, payload)
-        self.store.write_script(run, script.begun(run, reply, now, self.latency, streamed))
+        self.store.write_script(run, script.begun(run, reply, now, self.latency, streamed, self.end(asked, "create_run")))
         return self.stream(run, asked.request_id, 0) if streamed else render(run)
 
     def reply(self, run: Run, request: Request, sample: Sample | None, rounds: Sequence[Sequence[AnsweredCall]] = ()) -> Reply:
@@ -378,6 +378,11 @@ class Service:
             rounds=rounds,
         )
         return answer(question, lambda prompt: self.new_picture(prompt, request.origin))
+
+    def end(self, asked: "Asked", call: str) -> Fault | None:
+        """How the run is made to end, if it is."""
+        own = asked.request.fault
+        return own if own and own.ends_run else self.faults.run(call)
 
     def new_picture(self, prompt: str, origin: str) -> str:
         token = secrets.token_urlsafe(24)
@@ -422,7 +427,8 @@ class Service:
         reply = self.reply(run, asked.request, self.samples.get(run.id), rounds)
         if not reply.calls:
             self.samples.pop(run.id, None)
-        first, rest = script.answered(run, steps[0], outputs, reply, self.clock.now(), self.latency, streamed)
+        fault = self.end(asked, "submit_tool_outputs")
+        first, rest = script.answered(run, steps[0], outputs, reply, self.clock.now(), self.latency, streamed, fault)
         for beat in first:
             self.apply(run.id, beat)
         self.store.write_script(run, rest)
