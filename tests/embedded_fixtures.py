@@ -5,13 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from runner.embedded.faults import Fault
 from runner.embedded.service import Service
 from runner.embedded.store import Store
 from runner.transport.embedded import BASE_URL, EmbeddedTransport
@@ -95,9 +96,9 @@ class HandClock:
 class Api:
     """Calls to a service over its transport, one after the other."""
 
-    def __init__(self, store: Store | None = None, latency: float = 0) -> None:
+    def __init__(self, store: Store | None = None, latency: float = 0, faults: Sequence[Fault] = ()) -> None:
         self.clock = HandClock()
-        self.service = Service(store or Store(), self.clock, latency)
+        self.service = Service(store or Store(), self.clock, latency, faults)
         self.runner = asyncio.Runner()
         self.client = httpx.AsyncClient(transport=EmbeddedTransport(self.service), base_url=BASE_URL)
 
