@@ -393,8 +393,8 @@ def formula_in(message: str) -> str:
     text = unicodedata.normalize("NFKC", message)
     for words, sign in SIGNS:
         text = re.sub(words, sign, text, flags=re.IGNORECASE)
-    found = (match[0].strip() for match in re.finditer(FORMULA, text))
-    return next((formula for formula in found if re.search(r"[\d)]\s*[-+*/%]{1,2}\s*[-(\d.]", formula)), "")
+    formulas = (match[0].strip() for match in re.finditer(FORMULA, text))
+    return next((formula for formula in formulas if re.search(r"[\d)]\s*[-+*/%]{1,2}\s*[-(\d.]", formula)), "")
 
 
 def calculate(formula: str) -> str:
