@@ -2,13 +2,13 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import error as StructError
 from struct import unpack, unpack_from
 
 from runner.words import _
 
-__all__ = ["Broken", "Picture", "examine"]
+__all__ = ["CHANNELS", "Broken", "Picture", "damaged", "examine", "passes", "png_chunks"]
 
 LARGEST = 1 << 30
 """The most bytes a picture may unpack to; one that claims more is refused."""
@@ -16,11 +16,13 @@ LARGEST = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a file of an image is: its format and its size in pixels."""
+    """What a file of an image is: its format, and its size in pixels as it is shown."""
 
     format: str
     width: int
     height: int
+    orientation: int = 1
+    """How EXIF asks to turn what is stored before it is shown: 1 not at all, 2 to 4 upright, 5 to 8 on its side."""
 
     def __str__(self) -> str:
         return f"{self.format}, {self.width} x {self.height}"
@@ -42,6 +44,8 @@ def examine(data: bytes) -> Picture:
                 raise Broken(_("the image is cut off: {format}, {size} bytes").format(format=format, size=len(data))) from None
             if not picture.width or not picture.height:
                 raise Broken(_("the image has no pixels: {picture}").format(picture=picture))
+            if picture.orientation > 4:
+                return replace(picture, width=picture.height, height=picture.width)
             return picture
     raise Broken(no_picture(data))
 
@@ -61,6 +65,25 @@ def no_picture(data: bytes) -> str:
 
 def damaged(format: str) -> Broken:
     return Broken(_("the image is damaged: {format}").format(format=format))
+
+
+ORIENTATION = 0x0112
+
+
+def orientation(exif: bytes) -> int:
+    """What a block of EXIF says of how the picture is turned; 1 when it says nothing that can be read."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = ">" if exif.startswith(b"MM") else "<"
+    try:
+        (at,) = unpack_from(f"{order}I", exif, 4)
+        (entries,) = unpack_from(f"{order}H", exif, at)
+        for entry in range(entries):
+            tag, _kind, _count, value = unpack_from(f"{order}HHIH", exif, at + 2 + 12 * entry)
+            if tag == ORIENTATION:
+                return value if value in range(1, 9) else 1
+    except StructError:
+        return 1
+    return 1
 
 
 # ── PNG ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,6 +112,7 @@ def png(data: bytes) -> Picture:
     inflate = zlib.decompressobj()
     size = 0
     wanted = 0
+    turned = 1
     for kind, body in png_chunks(data):
         if kind == b"IHDR":
             header = unpack(">IIBBBBB", body)
@@ -97,9 +121,11 @@ def png(data: bytes) -> Picture:
             raise damaged("PNG")
         elif kind == b"IDAT":
             size += inflated(inflate, body, wanted - size)
+        elif kind == b"eXIf":
+            turned = orientation(bytes(body))
     if header is None or size != wanted:
         raise damaged("PNG")
-    return Picture("PNG", header[0], header[1])
+    return Picture("PNG", header[0], header[1], turned)
 
 
 def png_size(header: tuple[int, ...]) -> int:
@@ -108,15 +134,20 @@ def png_size(header: tuple[int, ...]) -> int:
     if depth not in DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
         raise damaged("PNG")
     bits = depth * CHANNELS[colour]
-    sizes = [(width, height)]
-    if interlace:
-        sizes = [(-(-(width - x) // step), -(-(height - y) // down)) for x, y, step, down in PASSES]
-    total = sum((-(-across * bits // 8) + 1) * rows for across, rows in sizes if across > 0 and rows > 0)
+    total = sum((-(-across * bits // 8) + 1) * rows for across, rows in passes(width, height, interlace))
     if total > LARGEST:
         raise Broken(
             _("the image claims to be larger than can be checked: {width} x {height}").format(width=width, height=height)
         )
     return total
+
+
+def passes(width: int, height: int, interlace: int) -> list[tuple[int, int]]:
+    """How wide and how high each pass over the picture is; there is one unless it is interlaced."""
+    if not interlace:
+        return [(width, height)]
+    sizes = ((-(-(width - x) // step), -(-(height - y) // down)) for x, y, step, down in PASSES)
+    return [(across, rows) for across, rows in sizes if across > 0 and rows > 0]
 
 
 def inflated(inflate: "zlib._Decompress", body: bytes | memoryview, most: int) -> int:
@@ -143,6 +174,7 @@ def jpeg(data: bytes) -> Picture:
     at = 2
     picture: Picture | None = None
     scanned = False
+    turned = None
     while True:
         while data[at] != 0xFF:
             raise damaged("JPEG")
@@ -160,13 +192,15 @@ def jpeg(data: bytes) -> Picture:
         if marker in FRAMES:
             height, width = unpack_from(">HH", data, at + 3)
             picture = Picture("JPEG", width, height)
+        elif marker == 0xE1 and turned is None and data.startswith(b"Exif\0\0", at + 2):
+            turned = orientation(data[at + 2 : at + length])
         at += length
         if marker == 0xDA:
             scanned = True
             at = after_scan(data, at)
     if picture is None or not scanned:
         raise damaged("JPEG")
-    return picture
+    return replace(picture, orientation=turned or 1)
 
 
 def after_scan(data: bytes, at: int) -> int:
@@ -217,6 +251,7 @@ def webp(data: bytes) -> Picture:
     at = 12
     canvas: tuple[int, int] | None = None
     picture: tuple[int, int] | None = None
+    turned = 1
     while at + 8 <= size + 8:
         kind, length = unpack_from("<4sI", data, at)
         body = data[at + 8 : at + 8 + length]
@@ -232,10 +267,12 @@ def webp(data: bytes) -> Picture:
             picture = ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
         elif kind == b"ANMF":
             picture = canvas
+        elif kind == b"EXIF":
+            turned = orientation(body)
         at += 8 + length + length % 2
     if picture is None:
         raise damaged("WebP")
-    return Picture("WebP", *(canvas or picture))
+    return Picture("WebP", *(canvas or picture), turned)
 
 
 def bmp(data: bytes) -> Picture:
