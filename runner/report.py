@@ -8,11 +8,13 @@ from runner.clean import one_line
 from runner.diagnostics import Diagnostic, Span
 from runner.events import (
     AnswerReceived,
+    Called,
     CaseEnded,
     CaseStarted,
     CheckEnded,
     Envelope,
     Event,
+    FunctionAnswered,
     ImageSaved,
     OperationEnded,
     OperationStarted,
@@ -47,10 +49,19 @@ class StepReport:
     seconds: float
     reason: str
     operations: tuple[OperationEnded, ...]
+    functions: tuple[FunctionAnswered, ...]
+    """The author's functions that were called, as they were answered; those of a run that failed later included."""
     answer: AnswerReceived | None
     images: tuple[ImageSaved, ...]
     checks: tuple[CheckEnded, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def calls(self) -> tuple[Called, ...]:
+        """The tool calls of the answer; where it tells none, or never came, what was answered."""
+        if self.answer is not None and self.answer.calls:
+            return self.answer.calls
+        return tuple(Called(each.name, each.arguments, each.output, each.trouble) for each in self.functions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +265,7 @@ def fold_step(number: int, events: Sequence[Event]) -> StepReport:
         seconds=ended.seconds,
         reason=ended.reason,
         operations=only(mine, OperationEnded),
+        functions=only(mine, FunctionAnswered),
         answer=next(iter(only(mine, AnswerReceived)), None),
         images=only(mine, ImageSaved),
         checks=only(mine, CheckEnded),

@@ -98,6 +98,15 @@ def test_a_step_holds_what_happened_in_it() -> None:
     assert "Here is a ragdoll cat." == step.answer.text.splitlines()[0]
 
 
+def test_what_was_answered_stands_in_for_an_answer_that_never_came() -> None:
+    orders, stock = Report.of(kept("functions")).cases
+    assert [("get_order", ""), ("cancel_order", "`order_id` is missing"), ("get_time", "")] == [
+        (call.name, call.trouble) for step in orders.steps for call in step.calls
+    ]
+    assert (None, 1) == (stock.steps[0].answer, len(stock.steps[0].functions))
+    assert ["count"] == [call.name for call in stock.steps[0].calls]
+
+
 def test_report_may_be_asked_for_while_a_case_is_under_way() -> None:
     fold = Fold()
     for envelope in kept("interrupted")[:5]:

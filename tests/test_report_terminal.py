@@ -14,10 +14,12 @@ from runner.clean import Redactor
 from runner.diagnostics import cells
 from runner.events import (
     AnswerReceived,
+    Called,
     CaseEnded,
     CaseStarted,
     Envelope,
     Event,
+    FunctionAnswered,
     ImageSaved,
     OperationEnded,
     OperationStarted,
@@ -46,9 +48,25 @@ def test_quiet_shows_only_what_did_not_pass(name: str, monkeypatch: pytest.Monke
     assert (DATA / f"{name}.quiet.txt").read_text("utf-8") == plain(kept(name), quiet=True)
 
 
-def test_verbose_shows_the_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["skipped-and-bare", "functions"])
+def test_verbose_shows_the_whole_answer_and_the_whole_calls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DATA)
-    assert (DATA / "skipped-and-bare.verbose.txt").read_text("utf-8") == plain(kept("skipped-and-bare"), verbose=True)
+    assert (DATA / f"{name}.verbose.txt").read_text("utf-8") == plain(kept(name), verbose=True)
+
+
+@pytest.mark.parametrize("asked", ["{}", '{"a": "' + "x" * 30 + '"}', '{"品": "' + "猫" * 60 + '"}'])
+@pytest.mark.parametrize("output", ["", "{}", "shipped " * 20, "猫" * 60])
+def test_a_call_takes_one_line_of_the_terminal(asked: str, output: str) -> None:
+    call = Called("get_order", asked, output)
+    step: list[Event] = [case(), StepStarted(1, "", 3, ()), answered(call), StepEnded(1, "passed", 1), CaseEnded("passed", 1)]
+    lines = plain(enveloped([(0, suite(1)), *((1, event) for event in step)])).splitlines()
+    [line] = [line for line in lines if "get_order" in line]
+    assert cells(line) <= 100
+    assert ("…" in line) == (cells(f"      → get_order {asked} → {output.strip()}") > 98)
+
+
+def answered(call: Called) -> FunctionAnswered:
+    return FunctionAnswered(1, "call_1", call.name, call.arguments, call.output or "", "returns", 0.1, call.trouble)
 
 
 def test_the_last_line_is_the_summary_and_the_last_before_it_the_picture() -> None:
@@ -209,6 +227,29 @@ def test_a_terminal_shows_what_is_under_way() -> None:
     text = stream.read()
     assert "\x1b[?25l" in text, "the cursor is hidden while the display moves"
     assert "\x1b[?25h" in text, "and shown again"
+
+
+def test_a_terminal_shows_the_functions_answered_so_far() -> None:
+    now = [0.0]
+    reporter = Terminal(Stream(True), Look(animated=True), clock=lambda: now[0])
+    events: list[tuple[int, Event]] = [
+        (0, suite(1)),
+        (1, case()),
+        (1, StepStarted(1, "", 3, ("Where is order 1234?",))),
+        (1, OperationStarted("wait", 1)),
+        (1, RunStatusChanged(1, "run_1", "requires_action")),
+        (1, answered(Called("get_order", '{"order_id":"1234"}', "shipped"))),
+    ]
+    try:
+        for envelope in enveloped(events):
+            reporter.receive(envelope)
+        now[0] = 1.2
+        assert [
+            "      ⠹ wait answering functions 1.2 s",
+            '      → get_order {"order_id": "1234"} → shipped',
+        ] == reporter.running()
+    finally:
+        reporter.close()
 
 
 @given(st.text(st.sampled_from("ab 猫ｶé—\u0301"), max_size=80), st.integers(4, 30))

@@ -9,7 +9,7 @@ from runner.registry import reporter
 from runner.report import Report
 from runner.reporters import WholeReport
 
-__all__ = ["Json", "as_mapping", "document", "dumps", "schema"]
+__all__ = ["Json", "as_mapping", "compact", "document", "dumps", "schema"]
 
 
 @reporter("json")
@@ -27,6 +27,14 @@ def document(report: Report) -> str:
 def as_mapping(value: Any) -> dict[str, object]:
     """The fields of one dataclass."""
     return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def compact(text: str) -> str:
+    """The arguments or the output of a call as JSON that people can read, if it is JSON; as it came otherwise."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
 
 
 def dumps(value: object, indent: int | None = None) -> str:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runner.clean import visible
+from runner.clean import one_line, visible
 from runner.model import Outcome
 from runner.registry import reporter
 from runner.report import CaseReport, Report, diagnostic
 from runner.reporters import WholeReport
+from runner.reporters.json import compact
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -17,6 +18,8 @@ __all__ = ["JUnit", "document"]
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no place for, not even escaped."""
+LONGEST = 1000
+"""How much is shown of one call, in cells."""
 
 
 @reporter("junit")
@@ -128,6 +131,7 @@ def complaints(case: CaseReport) -> str:
         lines.append(f"{case.path}:{check.line}:{check.column}: {check.message} [{check.check}]")
         lines += [f"  | {name}  {row}" for name, text in diagnostic(check, case.path).notes for row in text.splitlines()]
     lines += [f"{each.operation}: {each.message}" for each in case.all_operations if each.message]
+    lines += [f"{each.name}: {each.trouble}" for step in case.steps for each in step.calls if each.trouble]
     lines += [step.reason for step in case.steps if step.reason and step.outcome != Outcome.SKIPPED]
     return "\n".join(dict.fromkeys([*lines, case.reason] if case.reason else lines))
 
@@ -138,6 +142,10 @@ def told(case: CaseReport) -> str:
     for step in case.steps:
         lines += [f"{step.step} > {row}" for text in step.user for row in text.splitlines()]
         lines += [f"{step.step} | {row}" for row in (step.answer.text.splitlines() if step.answer else ())]
+        for call in step.calls:
+            parts = (f"{call.name} {compact(call.arguments)}", None if call.output is None else compact(call.output))
+            lines.append(f"{step.step} → " + " → ".join(one_line(part, LONGEST) for part in parts if part is not None))
+            lines += [f"{step.step} ! {one_line(call.trouble, LONGEST)}"] if call.trouble else []
     return "\n".join(lines)
 
 

@@ -1,6 +1,5 @@
 """Tell a run to the person at the terminal: live while it happens, as plain lines in a pipe or a CI log."""
 
-import json
 import re
 import sys
 import time
@@ -14,12 +13,13 @@ from runner.clean import inert, one_line, visible
 from runner.console import coloured, is_ci, is_terminal
 from runner.diagnostics import Problems, cells, render
 from runner.events import (
-    AnswerReceived,
+    Called,
     CaseEnded,
     CaseStarted,
     CheckEnded,
     Envelope,
     Event,
+    FunctionAnswered,
     ImageSaved,
     OperationEnded,
     OperationStarted,
@@ -30,10 +30,11 @@ from runner.events import (
     TextArrived,
     Warned,
 )
-from runner.model import Outcome
+from runner.model import Outcome, RunStatus
 from runner.registry import reporter
 from runner.report import CaseReport, Fold, StepReport, diagnostic, fold_case, fold_step
 from runner.reporters import Guarded, Redact, Reporter, Sink, Stream
+from runner.reporters.json import compact
 from runner.words import _, ngettext
 
 if TYPE_CHECKING:
@@ -240,6 +241,7 @@ class Conversation:
         self.doing: tuple[OperationStarted, float] | None = None
         self.status = ""
         self.text = ""
+        self.answered: list[Called] = []
         self.room = look.width - 10
 
     @property
@@ -272,6 +274,8 @@ class Conversation:
                 self.status = event.status
             case TextArrived():
                 self.text += event.text
+            case FunctionAnswered():
+                self.answered.append(Called(event.name, event.arguments, event.output, event.trouble))
             case OperationEnded():
                 self.operations.append(event)
                 self.doing = None
@@ -313,10 +317,11 @@ class Conversation:
         step = fold_step(number, self.events)
         self.tell_operations("      ")
         if step.answer is not None:
-            self.lines += self.answer(step.answer)
+            self.lines += [f"      {self.paint.bar} {row}" for row in self.cut(wrapped(step.answer.text, self.room))]
+        self.lines += [line for call in step.calls for line in self.call(call)]
         self.lines += self.checks(step.checks, "      ")
         self.lines += self.reason(step, "      ")
-        self.step, self.text = None, ""
+        self.step, self.text, self.answered = None, "", []
 
     def reason(self, ended: StepReport | CaseReport, indent: str) -> list[str]:
         """Why there is no verdict, unless that has been said already."""
@@ -347,10 +352,13 @@ class Conversation:
         words = f"{operation(ended.operation)} {duration(ended.seconds)}"
         return f"{self.paint.mark(ended.outcome)} {self.paint.paint(words, 'dim')}"
 
-    def answer(self, answer: AnswerReceived) -> list[str]:
-        rows = self.cut(wrapped(answer.text, self.room))
-        calls = [one_line(f"{call.name} {compact(call.arguments)}", self.room) for call in answer.calls]
-        return [f"      {self.paint.arrow} {call}" for call in calls] + [f"      {self.paint.bar} {row}" for row in rows]
+    def call(self, call: Called) -> list[str]:
+        """One call, and below it what went wrong with it."""
+        lines = unfolded(call, self.paint, self.room) if self.verbose else [folded(call, self.paint, self.room)]
+        lines = [f"      {line}" for line in lines]
+        if call.trouble:
+            lines += self.paint.said("        ", self.paint.paint("!", "red"), call.trouble)
+        return lines
 
     def checks(self, checks: Sequence[CheckEnded], indent: str) -> list[str]:
         parts = [f"{self.paint.mark(check.outcome)} {one_line(check.check)}" for check in checks]
@@ -402,10 +410,11 @@ class Conversation:
             started, since = doing
             seconds = self.clock() - since
             frame = FRAMES[int(seconds * 10) % len(FRAMES)]
-            status = one_line(self.status).replace("_", " ") if started.operation == "wait" else ""
+            status = state(self.status) if started.operation == "wait" else ""
             words = [operation(started.operation), status, f"{seconds:.1f} s"]
             parts.append(f"{self.paint.paint(frame, 'cyan')} {' '.join(word for word in words if word)}")
         lines = self.paint.flowing(parts, indent)
+        lines += [f"{indent}{folded(call, self.paint, self.room)}" for call in list(self.answered)]
         if self.verbose and text:
             lines += [f"{indent}{self.paint.bar} {row}" for row in list(wrapped(text[-2000:], self.room))[-8:]]
         return lines
@@ -470,12 +479,38 @@ def operation(name: str) -> str:
         "add_message": _("add message"),
         "create_run": _("create run"),
         "wait": _("wait"),
+        "submit_tool_outputs": _("submit outputs"),
         "read_answer": _("read answer"),
         "cancel_run": _("cancel run"),
         "delete_thread": _("delete thread"),
         "delete_assistant": _("delete assistant"),
     }
     return words.get(name, one_line(name))
+
+
+def folded(call: Called, paint: Painter, room: int) -> str:
+    """A call on one line: its name, its arguments and what came of it, each cut to the room there is."""
+    asked = f"{call.name} {compact(call.arguments)}"
+    if call.output is None:
+        return f"{paint.arrow} {one_line(asked, room)}"
+    given = one_line(compact(call.output), room)
+    head = one_line(asked, max(room * 3 // 5, room - 3 - cells(given)))
+    tail = one_line(given, room - 3 - cells(head))
+    return f"{paint.arrow} {head} {paint.arrow} {paint.paint(tail, 'dim')}"
+
+
+def unfolded(call: Called, paint: Painter, room: int) -> list[str]:
+    """The whole of a call, what came of it below."""
+    asked = wrapped(f"{call.name} {compact(call.arguments)}", room)
+    given = wrapped(compact(call.output or ""), room - 4)
+    # The bar keeps words of a model from the beginning of a line.
+    lines = [f"{paint.bar if number else paint.arrow} {row}" for number, row in enumerate(asked)]
+    return lines + [f"  {paint.bar if number else paint.arrow} {paint.paint(row, 'dim')}" for number, row in enumerate(given)]
+
+
+def state(status: str) -> str:
+    """A run's state while it is waited for, in words."""
+    return _("answering functions") if status == RunStatus.REQUIRES_ACTION else one_line(status).replace("_", " ")
 
 
 def verdict(outcome: str) -> tuple[str, str]:
@@ -497,15 +532,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s"
-
-
-def compact(arguments: str) -> str:
-    """Arguments as JSON that people can read, if they are JSON; as they came otherwise."""
-    try:
-        value = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
-    return json.dumps(value, ensure_ascii=False)
 
 
 def lines_of(path: str) -> tuple[str, ...]:
