@@ -80,6 +80,7 @@ class Run:
     model: str
     required_action: Json | None = None
     last_error: Json | None = None
+    incomplete_details: Json | None = None
     expires_at: int | None = None
     started_at: int | None = None
     cancelled_at: int | None = None

@@ -11,7 +11,7 @@ from runner.embedded.scripted import Reply
 from runner.embedded.store import Beat
 from runner.model import RunStatus
 
-__all__ = ["answered", "begun", "ending"]
+__all__ = ["Script", "answered", "answered_call", "begun", "dumps", "ending", "message_delta", "resumed", "tool_calls", "usage"]
 
 PIECE = re.compile(r"[^\x00-\u2e7f]{1,4}|[\x21-\u2e7f]+\s*|\s+|.", re.DOTALL)
 """What one delta holds: a word and the space behind it, or four characters of a script without spaces."""
@@ -74,7 +74,12 @@ class Script:
         step, message = self.open_message(reply.text)
         self.add("thread.message.completed", message, content=[text_item(reply.text)], status="completed")
         self.add("thread.run.step.completed", step, status="completed")
-        self.add("thread.run.completed", self.run.id, status=RunStatus.COMPLETED, usage=usage(reply))
+        self.add(
+            "thread.run.completed",
+            self.run.id,
+            status=RunStatus.COMPLETED,
+            usage=usage(reply.input_tokens, reply.output_tokens),
+        )
 
     def broken_off(self, reply: Reply, fault: Fault) -> None:
         """Half of the answer, and the end that was asked for."""
@@ -149,18 +154,31 @@ def answered(
     fault: Fault | None = None,
 ) -> tuple[list[Beat], list[Beat]]:
     """What happens at once when the outputs of a run's calls have come, and what follows."""
-    details = tool_calls([answered_call(call, outputs[call["id"]]) for call in step.step_details["tool_calls"]])
-    first = Script(run, now, 0, streamed)
-    first.add("thread.run.step.completed", step.id, status="completed", step_details=details)
-    first.add("thread.run.queued", run.id, status=RunStatus.QUEUED, required_action=None)
-    first.add("thread.run.in_progress", run.id, status=RunStatus.IN_PROGRESS)
     rest = Script(run, now, latency, streamed)
     rest.reply(reply, fault)
-    return first.timed(), rest.timed()
+    return resumed(run, step, outputs, now, streamed), rest.timed()
+
+
+def resumed(run: Run, step: RunStep, outputs: Mapping[str, str], now: float, streamed: bool) -> list[Beat]:
+    """The outputs in their step, and the run on its way again."""
+    calls = [
+        answered_call(call, outputs[call["id"]]) if call["id"] in outputs else call for call in step.step_details["tool_calls"]
+    ]
+    script = Script(run, now, 0, streamed)
+    script.add("thread.run.step.completed", step.id, status="completed", step_details=tool_calls(calls))
+    script.add("thread.run.queued", run.id, status=RunStatus.QUEUED, required_action=None)
+    script.add("thread.run.in_progress", run.id, status=RunStatus.IN_PROGRESS)
+    return script.timed()
 
 
 def ending(
-    run: Run, status: str, steps: Sequence[RunStep], messages: Sequence[Message], now: float, latency: float = 0
+    run: Run,
+    status: str,
+    steps: Sequence[RunStep],
+    messages: Sequence[Message],
+    now: float,
+    latency: float = 0,
+    error: Json | None = None,
 ) -> list[Beat]:
     """How a run ends early, with the steps and messages it leaves open; a stream that watches it is told."""
     script = Script(run, now, latency, True)
@@ -168,8 +186,8 @@ def ending(
         details = {"reason": f"run_{status}"}
         script.add("thread.message.incomplete", message.id, status="incomplete", incomplete_details=details)
     for step in steps:
-        script.add(f"thread.run.step.{status}", step.id, status=status)
-    script.add(f"thread.run.{status}", run.id, status=status, required_action=None)
+        script.add(f"thread.run.step.{status}", step.id, status=status, last_error=error)
+    script.add(f"thread.run.{status}", run.id, status=status, required_action=None, last_error=error)
     return script.timed()
 
 
@@ -237,9 +255,8 @@ def message_delta(message: str, piece: str) -> Json:
     }
 
 
-def usage(reply: Reply) -> Json:
+def usage(read: int, written: int) -> Json:
     """Both spellings of the counts: the OpenAI SDK reads the last two."""
-    read, written = reply.input_tokens, reply.output_tokens
     return {
         "input_tokens": read,
         "output_tokens": written,

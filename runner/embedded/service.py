@@ -9,8 +9,9 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
 from runner.embedded import parameters, script
@@ -21,6 +22,12 @@ from runner.embedded.scripted import AnsweredCall, Line, Question, Reply, answer
 from runner.embedded.states import ACTIVE, ENDED, NEXT, follows
 from runner.embedded.store import Beat, Store
 from runner.model import RunStatus, Sample
+
+if TYPE_CHECKING:
+    from asyncio import Event
+
+    from runner.embedded.driver import Driver
+    from runner.embedded.models import Model
 
 __all__ = ["BASE", "Clock", "Request", "Response", "Service", "SystemClock", "failure"]
 
@@ -85,11 +92,23 @@ def failure(status: int, code: str, message: str, headers: Mapping[str, str] | N
     return Response(status, {"content-type": "application/json", **(headers or {})}, dumps(body))
 
 
+def driver(service: "Service", model: "Model | None") -> "Driver | None":
+    """What drives the runs when a model answers; a service without one loads no event loop."""
+    if model is None:
+        return None
+    from runner.embedded.driver import Driver
+
+    return Driver(service, model)
+
+
 Handler = Callable[..., Json | AsyncIterator[bytes]]
 
 
 class Service:
-    """The whole service over one store. `latency` is how many seconds a run takes from its start to its end."""
+    """The whole service over one store. `latency` is how many seconds a run takes from its start to its end.
+
+    A `model` answers instead of the script; then the service is used within one event loop, and closed there.
+    """
 
     def __init__(
         self,
@@ -97,11 +116,13 @@ class Service:
         clock: Clock | None = None,
         latency: float = 0,
         faults: Sequence[Fault] = (),
+        model: "Model | None" = None,
     ) -> None:
         self.store = store or Store()
         self.clock = clock or SystemClock()
         self.latency = latency
         self.faults = Faults(faults)
+        self.driver = driver(self, model)
         self.samples: dict[str, Sample] = {}
         """What the runs that wait for outputs are still to play; it came with their creation, in this process."""
         self.routes: Sequence[tuple[str, re.Pattern[str], Handler]] = [
@@ -140,6 +161,11 @@ class Service:
 
     def close(self) -> None:
         self.store.close()
+
+    async def hang_up(self) -> None:
+        """End what a model still does. Its runs are left as they are and end as expired when somebody looks."""
+        if self.driver is not None:
+            await self.driver.close()
 
     async def respond(self, request: Request) -> Response:
         """Answer a request; never raises, whatever the request holds."""
@@ -291,7 +317,10 @@ class Service:
         return self.modified(self.find(Thread, tid), asked.body)
 
     def delete_thread(self, asked: "Asked", tid: str) -> Json:
-        return self.deleted(self.find(Thread, tid))
+        thread, run = self.find(Thread, tid), self.store.newest_run(tid)
+        if self.driver is not None and run is not None:
+            self.driver.stop(run.id)
+        return self.deleted(thread)
 
     def create_message(self, asked: "Asked", tid: str) -> Json:
         self.find(Thread, tid)
@@ -357,27 +386,37 @@ class Service:
             self.new_message(thread.id, message)
         run = new_run(thread, assistant, body, now)
         streamed = stream_wanted(body)
-        reply = self.reply(run, asked.request, asked.request.sample)
-        if asked.request.sample and reply.calls:
-            self.samples[run.id] = asked.request.sample
+        fault = self.end(asked, "create_run")
         self.store.insert(run, thread.id)
         for name, payload in [*opening, ("thread.run.created", render(run))] if streamed else []:
             self.store.log(run.id, name, payload)
-        self.store.write_script(run, script.begun(run, reply, now, self.latency, streamed, self.end(asked, "create_run")))
+        if self.driver is not None and fault is None:
+            self.apply(run.id, Beat(now, "thread.run.queued", run.id, {}, streamed))
+            self.driver.start(run, asked.request.origin, streamed)
+        else:
+            reply = self.reply(run, asked.request, asked.request.sample)
+            if asked.request.sample and reply.calls:
+                self.samples[run.id] = asked.request.sample
+            self.store.write_script(run, script.begun(run, reply, now, self.latency, streamed, fault))
         return self.stream(run, asked.request_id, 0) if streamed else render(run)
 
     def reply(self, run: Run, request: Request, sample: Sample | None, rounds: Sequence[Sequence[AnsweredCall]] = ()) -> Reply:
-        limit = last_messages(run.truncation_strategy)
-        messages, _ = self.store.page(Message, run.thread_id, limit)
         question = Question(
             instructions=run.instructions,
             tools=[] if run.tool_choice == "none" else run.tools,
-            history=[Line(message.role, message.text) for message in reversed(messages)],
+            history=[Line(message.role, message.text) for message in self.heard(run)],
             now=self.clock.now(),
             sample=sample,
             rounds=rounds,
         )
         return answer(question, lambda prompt: self.new_picture(prompt, request.origin))
+
+    def heard(self, run: Run) -> Sequence[Message]:
+        """The thread's last messages, as many as the model sees, oldest first, without those the run itself has made."""
+        limit = last_messages(run.truncation_strategy)
+        own = sum(step.type == "message_creation" for step in self.steps(run))
+        messages, _ = self.store.page(Message, run.thread_id, limit + own)
+        return [message for message in reversed(messages) if message.run_id != run.id][-limit:]
 
     def end(self, asked: "Asked", call: str) -> Fault | None:
         """How the run is made to end, if it is."""
@@ -409,7 +448,7 @@ class Service:
         run = self.seen_run(tid, rid)
         if run.status not in ENDED and run.status != RunStatus.CANCELLING:
             now = self.clock.now()
-            self.store.drop_script(run.id)
+            self.take_over(run)
             self.apply(run.id, Beat(now, "thread.run.cancelling", run.id, {"status": RunStatus.CANCELLING}, True))
             self.store.write_script(run, self.ending(run, RunStatus.CANCELLED, now, self.latency))
         return render(self.find(Run, rid, tid))
@@ -423,18 +462,30 @@ class Service:
         streamed = stream_wanted(asked.body)
         told = self.store.events(run.id)
         steps = [step for step in self.steps(run) if step.status == "in_progress"]
+        fault = self.end(asked, "submit_tool_outputs")
+        if self.driver is not None and fault is None:
+            for beat in script.resumed(run, steps[0], outputs, self.clock.now(), streamed):
+                self.apply(run.id, beat)
+            self.driver.start(run, asked.request.origin, streamed)
+        else:
+            self.play_on(run, asked, steps[0], outputs, streamed, fault)
+        if streamed:
+            return self.stream(run, asked.request_id, told[-1].sequence if told else 0)
+        return {**render(self.find(Run, rid, tid)), "required_action": run.required_action}
+
+    def play_on(
+        self, run: Run, asked: "Asked", step: RunStep, outputs: Mapping[str, str], streamed: bool, fault: Fault | None
+    ) -> None:
+        """Let the script go on with a run whose outputs have come."""
+        calls = [call for call in step.step_details["tool_calls"] if call["id"] in outputs]
         rounds = [*past_rounds(self.steps(run)), [answered(call, outputs[call["id"]]) for call in calls]]
         reply = self.reply(run, asked.request, self.samples.get(run.id), rounds)
         if not reply.calls:
             self.samples.pop(run.id, None)
-        fault = self.end(asked, "submit_tool_outputs")
-        first, rest = script.answered(run, steps[0], outputs, reply, self.clock.now(), self.latency, streamed, fault)
+        first, rest = script.answered(run, step, outputs, reply, self.clock.now(), self.latency, streamed, fault)
         for beat in first:
             self.apply(run.id, beat)
         self.store.write_script(run, rest)
-        if streamed:
-            return self.stream(run, asked.request_id, told[-1].sequence if told else 0)
-        return {**render(self.find(Run, rid, tid)), "required_action": run.required_action}
 
     def steps(self, run: Run) -> Sequence[RunStep]:
         return self.store.page(RunStep, run.id, 1000, newest_first=False)[0]
@@ -460,17 +511,32 @@ class Service:
                     self.apply(owner, beat)
                     self.store.done(beat)
             run = self.find(Run, run.id, thread)
-            if run.status not in ENDED and now >= expiry(run):
-                self.store.drop_script(run.id)
-                for beat in self.ending(run, RunStatus.EXPIRED, expiry(run)):
-                    self.apply(run.id, beat)
+            if run.status not in ENDED and (now >= expiry(run) or self.abandoned(run)):
+                self.end_early(run, RunStatus.EXPIRED, min(now, expiry(run)))
 
-    def ending(self, run: Run, status: str, now: float, latency: float = 0) -> Sequence[Beat]:
+    def abandoned(self, run: Run) -> bool:
+        """Whether nothing moves the run: a model answered it in a process that is gone."""
+        moved = self.driver is not None and self.driver.drives_run(run.id)
+        return run.status in MOVING and not moved and self.store.next_due(run.id) is None
+
+    def take_over(self, run: Run) -> None:
+        """Stop what moves the run."""
+        self.store.drop_script(run.id)
+        if self.driver is not None:
+            self.driver.stop(run.id)
+
+    def end_early(self, run: Run, status: str, now: float, error: Json | None = None) -> None:
+        with self.store.writing():
+            self.take_over(run)
+            for beat in self.ending(run, status, now, error=error):
+                self.apply(run.id, beat)
+
+    def ending(self, run: Run, status: str, now: float, latency: float = 0, error: Json | None = None) -> Sequence[Beat]:
         """How the run ends early, with all it leaves open."""
         steps = [step for step in self.steps(run) if step.status == "in_progress"]
         messages, _ = self.store.page(Message, run.thread_id, 100)
         open_messages = [message for message in messages if message.run_id == run.id and message.status == "in_progress"]
-        return script.ending(run, status, steps, open_messages, now, latency)
+        return script.ending(run, status, steps, open_messages, now, latency, error)
 
     def apply(self, run: str, beat: Beat) -> None:
         """Make the change of one beat, and log its event if a stream may want it."""
@@ -495,6 +561,8 @@ class Service:
         """The run's events from behind this one on, as they come; ends when the run ends or waits for its caller."""
         try:
             while True:
+                # Before the events are read: what happens while they are sent must not be missed.
+                changed = self.driver.watch(run.id) if self.driver is not None else None
                 self.look(run.thread_id)
                 for event in self.store.events(run.id, behind):
                     behind = event.sequence
@@ -503,12 +571,23 @@ class Service:
                         yield b"event:done\ndata:[DONE]\n\n"
                         return
                 wait = self.next_look(run)
-                await self.clock.sleep(min(wait, SILENCE))
-                if wait > SILENCE:
+                happened = await self.pause(min(wait, SILENCE), changed)
+                if wait > SILENCE and not happened:
                     yield b": waiting\n\n"
         except Refused as refusal:
             yield framed("error", {"code": refusal.code, "message": refusal.message, "request_id": request_id})
             yield b"event:done\ndata:[DONE]\n\n"
+
+    async def pause(self, seconds: float, changed: "Event | None") -> bool:
+        """Wait so long, or until the change; whether there was one."""
+        if changed is None:
+            await self.clock.sleep(seconds)
+            return False
+        import asyncio
+
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), seconds)
+        return changed.is_set()
 
     def next_look(self, run: Run) -> float:
         """Seconds until something happens to the run; raise Refused when it is gone."""
@@ -568,6 +647,8 @@ KINDS: Mapping[str, type[Run | RunStep | Message]] = {kind.PREFIX: kind for kind
 NOUNS: Mapping[object, str] = {
     Assistant: "assistant", Thread: "thread", Message: "message", Run: "run", RunStep: "run step"
 }  # fmt: skip
+MOVING = frozenset({RunStatus.QUEUED, RunStatus.IN_PROGRESS})
+"""A run in one of these goes on by itself."""
 LAST_EVENTS = frozenset(f"thread.run.{status}" for status in (*ENDED, RunStatus.REQUIRES_ACTION))
 
 
