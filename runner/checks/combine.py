@@ -1,7 +1,7 @@
 """Checks made of checks."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import ClassVar
 
@@ -37,6 +37,12 @@ def looked_at(judged: Judged) -> str:
     return next((verdict.actual for _each, verdict in judged if verdict.actual), "")
 
 
+def doubt_of(each: Expectation, turn: Turn) -> str:
+    """Why a check that fails does not prove the contrary: what it judges could not be read. Empty when it does."""
+    doubt: Callable[[Turn], str] | None = getattr(each.check, "doubt", None)
+    return doubt(turn) if doubt is not None else ""
+
+
 def tools_of(value: Iterable[Expectation]) -> tuple[str, ...]:
     return tuple(chain.from_iterable(each.check.tools() for each in value if hasattr(each.check, "tools")))
 
@@ -68,6 +74,9 @@ class NoneOf:
             message = _("`{check}` passes, which `not` forbids").format(check=inner.name)
             expected = _("not {expected}").format(expected=verdict.expected or inner.name)
             return Verdict(Outcome.FAILED, message, expected, verdict.actual, inner.place(verdict))
+        for inner, verdict in judged:
+            if doubt := doubt_of(inner, turn):
+                return naming(inner, replace(verdict, message=doubt), Outcome.ERROR)
         expected = _("not {expected}").format(expected=wanted(judged, _(" or "))) if judged else ""
         return Verdict(Outcome.PASSED, "", expected, looked_at(judged))
 
@@ -118,6 +127,9 @@ class AnyOf:
             looked_at(judged),
         )
 
+    def doubt(self, turn: Turn) -> str:
+        return next(filter(None, (doubt_of(each, turn) for each in self.value)), "")
+
     def problems(self) -> Iterator[tuple[str, str, str | None]]:
         if not self.value:
             yield "impossible", _("`any` has no check, so no reply passes"), _("list the checks of which one must pass")
@@ -152,6 +164,12 @@ class AllOf:
         if not judged:
             return Verdict(Outcome.ERROR, _("there is no check to pass"))
         return Verdict(Outcome.PASSED, "", wanted(judged, _(" and ")), looked_at(judged))
+
+    def doubt(self, turn: Turn) -> str:
+        """None when one of the checks fails beyond doubt."""
+        failed = [each for each, verdict in judge(self.value, turn) if verdict.outcome is Outcome.FAILED]
+        doubts = [doubt_of(each, turn) for each in failed]
+        return doubts[0] if doubts and all(doubts) else ""
 
     def problems(self) -> Iterator[tuple[str, str, str | None]]:
         if not self.value:

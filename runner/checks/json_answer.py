@@ -67,6 +67,11 @@ def read(text: str) -> object:
     return loaded(text)
 
 
+def oversized(text: str) -> bool:
+    """Whether a text is too long or too deep to be read as JSON."""
+    return len(text) > LARGEST or depth(text) > DEEPEST
+
+
 def loaded(text: str, **hooks: Any) -> object:
     """The JSON a text is; raise NotJson. `hooks` are those of `json.loads`."""
     try:
