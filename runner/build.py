@@ -13,10 +13,28 @@ from typing import Any, Literal, get_args, get_origin
 
 from runner.diagnostics import Span
 from runner.forms import Form, Scalar, branches, keys_of, split
-from runner.model import Expectation, Flow, Role, SeedMessage, Step, Tool
+from runner.model import (
+    Answer,
+    Asks,
+    ByPython,
+    Expectation,
+    Fails,
+    Flow,
+    Function,
+    Replies,
+    Returns,
+    Role,
+    Sample,
+    SampleCall,
+    SeedMessage,
+    Step,
+    Tool,
+)
 from runner.registry import checks
-from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, NOT_SETTINGS, check_value
+from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, check_value
 from runner.source import Node
+from runner.written import ANSWER_KEYS, RESERVED, ROUNDS, Parameters, ParameterType, WrittenFunction, short_schema
+from runner.written import TYPES as PARAMETER_TYPES
 
 __all__ = ["Building", "Reference", "Refused", "build"]
 
@@ -72,6 +90,8 @@ def reader(annotation: Any) -> Reader:
         return parsed(base, form)
     if base == EXPECTATIONS:
         return read_expectations
+    if base == ROUNDS:
+        return read_rounds
     match get_origin(base):
         case None:
             return named(base, form)
@@ -93,12 +113,12 @@ def named(base: Any, form: Form) -> Reader:
         return number(base, form)
     if base is object:
         return read_spelled if form.spelled else read_anything
-    if base is Tool:
-        return read_tool
-    if base is SeedMessage:
-        return read_seed_message
+    if base in OWN_FORMS:
+        return OWN_FORMS[base]
     if base is Step:
         return numbered(closed_mapping(Step))
+    if base is Sample:
+        return filled(closed_mapping(Sample))
     if is_dataclass(base):
         return closed_mapping(base)
     raise TypeError(f"no reader for {base!r}")
@@ -321,6 +341,15 @@ def numbered(read_step: Reader) -> Reader:
     return read
 
 
+def filled(read_mapping: Reader) -> Reader:
+    def read(node: Node, building: Building) -> object:
+        if not mapping(node):
+            raise Refused
+        return read_mapping(node, building)
+
+    return read
+
+
 # ── the forms a dataclass cannot say ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -402,21 +431,28 @@ def read_tool(node: Node, building: Building) -> Tool:
     entries = mapping(node)
     if "type" in entries:
         others = {key: value for key, value in entries.items() if key != "type"}
+        if entries["type"].value == "function":
+            return api_function(others, node.span, building)
         return tool(str(entries["type"].value), others, node.span, building)
     if len(entries) != 1:
         raise Refused
     name, value = next(iter(entries.items()))
+    span = node.keys[name]
+    if name == "plugin":
+        return plugin(value, span, building)
+    if name not in BUILT_IN_TOOLS:
+        return function(name, value, span, building)
     if type(value.value) is dict:
-        return tool(name, value.value, node.keys[name], building)
+        return tool(name, value.value, span, building)
     description = None if value.value is None else read_text(value, building)
-    return Tool(built_in(name), description, span=node.keys[name])
+    return Tool(name, description, span=span)
 
 
 def tool(name: str, entries: dict[str, Node], span: Span, building: Building) -> Tool:
     settings = {}
     description = None
     for key, value in entries.items():
-        if key in NOT_SETTINGS or (key in ("auth", "prompt_ra") and type(value.value) is not dict):
+        if key in RESERVED or key == "plugin" or (key in ("auth", "prompt_ra") and type(value.value) is not dict):
             raise Refused
         if key == "description":
             description = read_text(value, building)
@@ -431,6 +467,135 @@ def built_in(name: str) -> str:
     raise Refused
 
 
+def plugin(node: Node, span: Span, building: Building) -> Tool:
+    entries = node.value if type(node.value) is dict else {"id": node}
+    if not {"id"} <= entries.keys() <= {"id", "description", "auth"}:
+        raise Refused
+    id = literally(entries["id"], building)
+    described, auth = entries.get("description"), entries.get("auth")
+    if id == "function" or (auth and type(auth.value) is not dict):
+        raise Refused
+    description = read_text(described, building) if described else None
+    return Tool(id, description, {"auth": read_anything(auth, building)} if auth else None, span=span)
+
+
+literally = text(Form(min_length=1, substitutes=False))
+
+
+# ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def function(name: str, node: Node, span: Span, building: Building) -> Tool:
+    """A function in the short form; one that has neither parameters nor an answer is more likely a misspelt tool."""
+    entries = mapping(node)
+    if not name or name in RESERVED or entries.keys().isdisjoint(("parameters", *ANSWER_KEYS)):
+        raise Refused
+    read: WrittenFunction = reader(WrittenFunction)(node, building)
+    declared: Any = read.parameters or short_schema({})
+    return Tool("function", read.description, function=Function(name, declared, answer(entries, read)), span=span)
+
+
+def api_function(entries: dict[str, Node], span: Span, building: Building) -> Tool:
+    """A function as the API writes it: what is beside `function` says how its calls are answered."""
+    answers = {key: value for key, value in entries.items() if key != "function"}
+    if "function" not in entries or not answers.keys() <= set(ANSWER_KEYS):
+        raise Refused
+    told = entries["function"]
+    inner = mapping(told)
+    if "name" not in inner or any(key in RESERVED and key != "parameters" for key in inner):
+        raise Refused
+    own = {key: value for key, value in inner.items() if key in ("description", "parameters")}
+    read: WrittenFunction = reader(WrittenFunction)(told.holding(own | answers), building)
+    name = literally(inner["name"], building)
+    settings = {key: read_anything(value, building) for key, value in inner.items() if key != "name" and key not in own}
+    declared: Any = read.parameters or short_schema({})
+    stated = Function(name, declared, answer(answers, read))
+    return Tool("function", read.description, settings or None, stated, span)
+
+
+def answer(entries: Mapping[str, Node], read: WrittenFunction) -> Answer | None:
+    """Who answers the calls: the first of the keys; `lint` refuses a second one."""
+    for key in entries:
+        match key:
+            case "returns":
+                return Returns(read.returns)
+            case "fails":
+                return Fails(str(read.fails))
+            case "replies":
+                return Replies(read.replies or ())
+            case "python" if read.python:
+                return ByPython(read.python)
+            case "http":
+                return read.http
+            case "ask":
+                return read.ask
+    return None
+
+
+def read_asks(node: Node, building: Building) -> Asks:
+    if node.value is None or node.value is True:
+        return Asks()
+    if node.value is False or node.value == "":
+        raise Refused
+    return Asks(read_text(node, building))
+
+
+def read_parameters(node: Node, building: Building) -> Mapping[str, object]:
+    """The JSON Schema of a function's parameters, in whichever form they are written."""
+    entries = mapping(node)
+    if "type" in entries and entries["type"].value == "object":
+        return as_it_stands(node, building)
+    return short_schema({name: read_parameter_type(value, building) for name, value in entries.items()})
+
+
+def as_it_stands(node: Node, building: Building) -> dict[str, object]:
+    """The plain value; names in it are not replaced."""
+    waiting = [node]
+    while waiting:
+        here = waiting.pop()
+        if type(here.value) is str and "${" in here.value:
+            building.refer(here, False)
+        waiting += parts(here)
+    return {key: value.plain for key, value in mapping(node).items()}
+
+
+def read_parameter_type(node: Node, building: Building) -> str | list[str]:
+    if type(node.value) is list and node.value:
+        return [literally(item, building) for item in node.value]
+    if type(node.value) is str and node.value.removeprefix("optional ") in PARAMETER_TYPES:
+        return node.value
+    raise Refused
+
+
+def read_rounds(node: Node, building: Building) -> tuple[tuple[SampleCall, ...], ...]:
+    """Calls made at once are one round; a list of lists is several."""
+    if type(node.value) is not list or not node.value:
+        raise Refused
+    if type(node.value[0].value) is not list:
+        return (read_round(node, building),)
+    return tuple([read_round(each, building) for each in node.value])
+
+
+def read_round(node: Node, building: Building) -> tuple[SampleCall, ...]:
+    if type(node.value) is not list or not node.value:
+        raise Refused
+    return tuple([read_sample_call(each, building) for each in node.value])
+
+
+def read_sample_call(node: Node, building: Building) -> SampleCall:
+    if type(node.value) is str:
+        return SampleCall(literally(node, building), {})
+    entries = mapping(node)
+    if len(entries) != 1:
+        raise Refused
+    name, value = next(iter(entries.items()))
+    if not name:
+        raise Refused
+    if value.value is None:
+        return SampleCall(name, {})
+    return SampleCall(name, {key: read_spelled(each, building) for key, each in mapping(value).items()})
+
+
 def read_seed_message(node: Node, building: Building) -> SeedMessage:
     entries = mapping(node)
     if len(entries) != 1:
@@ -439,3 +604,13 @@ def read_seed_message(node: Node, building: Building) -> SeedMessage:
     if role not in (Role.USER, Role.ASSISTANT) or value.value == "":
         raise Refused
     return SeedMessage(Role(role), read_text(value, building))
+
+
+OWN_FORMS: Mapping[Any, Reader] = {
+    Tool: read_tool,
+    Asks: read_asks,
+    Parameters: read_parameters,
+    ParameterType: read_parameter_type,
+    SampleCall: read_sample_call,
+    SeedMessage: read_seed_message,
+}

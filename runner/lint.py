@@ -126,10 +126,10 @@ class Linter:
     def twice(self, holder: Assistant) -> Iterator[Diagnostic]:
         seen: set[str] = set()
         for tool, node in zip(holder.tools, self.listed(self.root["assistant"], "tools"), strict=True):
-            if tool.type in seen:
-                message = _("the tool `{name}` is listed twice").format(name=tool.type)
+            if tool.name in seen:
+                message = _("the tool `{name}` is listed twice").format(name=tool.name)
                 yield self.report("tool-twice", message, node, _("keep one of the two"), span=tool.span)
-            seen.add(tool.type)
+            seen.add(tool.name)
 
     def listed(self, holder: Node, key: str) -> list[Node]:
         if not isinstance(holder.value, dict) or key not in holder.value:
@@ -284,7 +284,7 @@ class Linter:
     def offered(self, each: Expectation, wanted: Sequence[str], tools: Sequence[Tool], negated: bool) -> Iterator[Diagnostic]:
         if self.flow.assistant.id is not None and not tools:
             return  # what an existing assistant has is not known here
-        known = tuple(dict.fromkeys(tool.type for tool in tools))
+        known = tuple(dict.fromkeys(tool.name for tool in tools))
         for name in wanted:
             if name in known:
                 continue

@@ -48,11 +48,11 @@ class PythonFunction:
         return f"{self.file}:{self.function}"
 
 
-def python_function(written: str) -> PythonFunction:
+def python_function(written: object) -> PythonFunction:
     """`tools.py:get_order` as a PythonFunction; raise ValueError for anything else."""
     from runner.words import _
 
-    file, colon, function = written.strip().rpartition(":")
+    file, colon, function = str(written).strip().rpartition(":")
     if not colon or not file.endswith(".py") or not function.isidentifier():
         raise ValueError(_("not a Python function; write it like `tools.py:get_order`"))
     return PythonFunction(file, function)
@@ -102,14 +102,14 @@ class Replies:
 class ByPython:
     """A function that is Python code; runs only when trusted."""
 
-    function: PythonFunction
+    function: InPython
 
 
 @dataclass(frozen=True, slots=True)
 class ByHttp:
     """A function behind a URL, which gets the arguments as a JSON body by POST; used only when trusted."""
 
-    url: str
+    url: Literally
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,8 @@ Answer: TypeAlias = Returns | Fails | Replies | ByPython | ByHttp | Asks
 class Function:
     """A function the assistant may call. `parameters` is the JSON Schema of its arguments, an object's."""
 
-    name: str
-    parameters: Mapping[str, object]
+    name: Literally
+    parameters: Annotated[Mapping[str, object], Form(substitutes=False)]
     answer: Answer | None = None
     """Who answers its calls; None when the file does not say."""
 
@@ -137,7 +137,7 @@ class Tool:
     """A tool of the service, or with `function` one of the author's. `settings` are the service's own further fields: beside
     `type` and `description`, or within the API's `function`."""
 
-    type: str
+    type: Literally
     description: str | None = None
     settings: Mapping[str, object] | None = key("The service's own settings for the tool", default=None)
     function: Function | None = None
@@ -223,7 +223,7 @@ class SavedValue:
 class SampleCall:
     """A call of a tool in a sample; written `get_order: {order_id: "1234"}`."""
 
-    name: str
+    name: Literally
     arguments: Mapping[str, Value]
 
 

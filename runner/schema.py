@@ -11,14 +11,14 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from runner.forms import Form, Key, branches, keys_of, split
-from runner.model import Assistant, Check, Expectation, Flow, Role, SeedMessage, Tool
+from runner.model import Asks, Assistant, Check, Expectation, Flow, Role, Sample, SampleCall, SeedMessage, Tool
 from runner.registry import checks
 from runner.source import parse
+from runner.written import ANSWER_KEYS, RESERVED, ROUNDS, TYPES, Parameters, ParameterType, WrittenFunction
 
 __all__ = [
     "BUILT_IN_TOOLS",
     "EXPECTATIONS",
-    "NOT_SETTINGS",
     "USE",
     "CheckValue",
     "bare_checks",
@@ -41,9 +41,6 @@ BUILT_IN_TOOLS: Mapping[str, str] = {
     "rag": "Looks things up in a knowledge base; its settings stand under `prompt_ra`",
 }
 """The tools a service brings along."""
-
-NOT_SETTINGS = ("type", "function", "parameters", "returns", "fails", "replies", "python", "http", "ask", "plugin")
-"""Keys that describe a tool of one's own; never a setting of a built-in tool, and never to be sent as one."""
 
 USE = Key(
     name="use",
@@ -131,6 +128,8 @@ class Deriver:
     def plain(self, base: Any) -> Schema:
         if self.written and base == EXPECTATIONS:
             return self.shared("Expectations", self.expectations)
+        if self.written and base == ROUNDS:
+            return self.shared("SampleCalls", self.rounds)
         match get_origin(base):
             case None:
                 return self.named(base)
@@ -151,10 +150,8 @@ class Deriver:
             return {"type": {bool: "boolean", int: "integer", float: "number"}.get(base, "null")}
         if base is object:
             return {}
-        if self.written and base is Tool:
-            return self.shared("Tool", self.tool)
-        if self.written and base is SeedMessage:
-            return self.shared("SeedMessage", self.seed_message)
+        if self.written and base in (own := self.own_forms()):
+            return self.shared(base.__name__, own[base])
         if isinstance(base, type) and is_dataclass(base):
             return self.shared(base.__name__, lambda: self.mapping(base))
         if issubclass(base, Enum):
@@ -222,6 +219,17 @@ class Deriver:
 
     # ── the forms a dataclass cannot say ─────────────────────────────────────────────────────────────────────────────
 
+    def own_forms(self) -> Mapping[type, Callable[[], Schema]]:
+        return {
+            Tool: self.tool,
+            Asks: self.ask,
+            Parameters: self.parameters,
+            ParameterType: self.parameter_type,
+            Sample: lambda: self.mapping(Sample) | {"minProperties": 1},
+            SampleCall: self.sample_call,
+            SeedMessage: self.seed_message,
+        }
+
     def expectations(self) -> Schema:
         bare = [{"type": "string", "enum": list(bare_checks())}] if bare_checks() else []
         one = {"allOf": [self.shared("Checks", self.checks)], "maxProperties": 1}
@@ -248,50 +256,129 @@ class Deriver:
         return self.documented(first_paragraph(kind.__doc__), value.examples, schema, markdown)
 
     def tool(self) -> Schema:
-        names = list(BUILT_IN_TOOLS)
-        named = {"enum": names, "enumDescriptions": list(BUILT_IN_TOOLS.values())}
         description = self.documented(
             "What the assistant should use the tool for", ("For creating visual examples",), dict(TEXT)
         )
-        settings: Schema = {
-            "type": "object",
-            "properties": {
-                "description": description,
-                "auth": self.documented("How the service signs in at the tool", ({"type": "user_http"},), {"type": "object"}),
-                "prompt_ra": self.documented("What `rag` looks up", ({"pipeline_id": ["kb_1"]},), {"type": "object"}),
-            },
+        auth = self.documented("How the service signs in at the tool", ({"type": "user_http"},), {"type": "object"})
+        settings = {
+            "description": description,
+            "auth": auth,
+            "prompt_ra": self.documented("What `rag` looks up", ({"pipeline_id": ["kb_1"]},), {"type": "object"}),
         }
-        value = {
-            "anyOf": [TEXT, self.shared("ToolSettings", lambda: settings | self.no_function(NOT_SETTINGS)), {"type": "null"}]
-        }
+        names = list(BUILT_IN_TOOLS)
+        named = {"type": "string", "enum": names, "enumDescriptions": list(BUILT_IN_TOOLS.values())}
         return {
-            "description": "A tool of the service: its name; its name with a description or settings; or as the API writes it",
+            "description": "A tool of the service, alone or with a description or settings; a plug-in of yours; a function",
             "anyOf": [
-                {"type": "string", **named},
+                named,
+                self.named_tool(settings, {"description": description, "auth": auth}),
                 {
                     "type": "object",
-                    "properties": {
-                        name: self.documented(doc, ("For creating visual examples",), value)
-                        for name, doc in BUILT_IN_TOOLS.items()
-                    },
-                    "minProperties": 1,
-                    "maxProperties": 1,
-                    "additionalProperties": False,
-                },
-                settings
-                | {
-                    "properties": {
-                        "type": self.documented("Which tool of the service", ("text_to_image",), {"type": "string", **named}),
-                        **settings["properties"],
-                    },
+                    "properties": {"type": self.documented("Which tool of the service", ("text_to_image",), named), **settings},
                     "required": ["type"],
                 }
-                | self.no_function(NOT_SETTINGS[1:]),
+                | self.without(*RESERVED[1:], "plugin"),
+                self.api_function(),
             ],
         }
 
-    def no_function(self, names: tuple[str, ...]) -> Schema:
-        return {"propertyNames": {"not": {"enum": list(names)}}}
+    def named_tool(self, settings: Schema, of_plugin: Schema) -> Schema:
+        """One key, the tool's name: the service's, `plugin`, or the author's own."""
+        held = {"type": "object", "properties": settings} | self.without(*RESERVED, "plugin")
+        value = {"anyOf": [TEXT, self.shared("ToolSettings", lambda: held), {"type": "null"}]}
+        example = "For creating visual examples"
+        built_in = {name: self.documented(doc, (example,), value) for name, doc in BUILT_IN_TOOLS.items()}
+        id = TEXT | {"minLength": 1, "not": {"const": "function"}}
+        plugin = {
+            "type": "object",
+            "properties": {"id": self.documented("The plug-in's id", ("tool_8a41",), id), **of_plugin},
+            "required": ["id"],
+            "additionalProperties": False,
+        }
+        doc = "A plug-in of yours: its id, alone or with how the service signs in"
+        examples = ("tool_8a41", {"id": "tool_8a41", "auth": {"type": "user_http"}})
+        plugins = self.documented(doc, examples, {"anyOf": [id, self.shared("Plugin", lambda: plugin)]})
+        return {
+            "type": "object",
+            "properties": built_in | {"plugin": plugins},
+            "additionalProperties": self.shared("Function", self.function),
+            "minProperties": 1,
+            "maxProperties": 1,
+        } | self.without(*RESERVED, shortest=1)
+
+    def without(self, *names: str, shortest: int = 0) -> Schema:
+        return {"propertyNames": {"not": {"enum": list(names)}} | ({"minLength": shortest} if shortest else {})}
+
+    def function(self) -> Schema:
+        stated = [{"required": [name]} for name in ("parameters", *ANSWER_KEYS)]
+        return self.mapping(WrittenFunction) | {"anyOf": stated}
+
+    def api_function(self) -> Schema:
+        """A function as the API writes it, its answer beside it."""
+        keys = self.mapping(WrittenFunction)["properties"]
+        name = self.documented("The function's name", ("get_order",), TEXT | {"minLength": 1})
+        inner = {
+            "type": "object",
+            "properties": {"name": name, "description": keys["description"], "parameters": keys["parameters"]},
+            "required": ["name"],
+        } | self.without(*(each for each in RESERVED if each != "parameters"))
+        example = {"name": "get_order", "parameters": {"type": "object", "properties": {"order_id": {"type": "string"}}}}
+        function = self.shared("ApiFunction", lambda: inner)
+        return {
+            "type": "object",
+            "properties": {
+                "type": self.documented("A function of yours", ("function",), {"type": "string", "enum": ["function"]}),
+                "function": self.documented("The function as the API writes it", (example,), function),
+                **{name: keys[name] for name in ANSWER_KEYS},
+            },
+            "required": ["type", "function"],
+            "additionalProperties": False,
+        }
+
+    def ask(self) -> Schema:
+        return {"anyOf": [{"type": ["string", "number"], "minLength": 1}, {"enum": [True]}, {"type": "null"}]}
+
+    def parameters(self) -> Schema:
+        doc = "Marks the parameters as a JSON Schema"
+        mark = self.documented(doc, ("object",), {"type": "string", "enum": ["object"]})
+        return {
+            "description": "A name and a type each; or a JSON Schema with `type: object`",
+            "anyOf": [
+                {"title": "JSON Schema", "type": "object", "properties": {"type": mark}, "required": ["type"]},
+                {"type": "object", "additionalProperties": self.of(ParameterType)},
+            ],
+        }
+
+    def parameter_type(self) -> Schema:
+        words = [*TYPES, *(f"optional {name}" for name in TYPES)]
+        return {
+            "description": "A type, `optional` and a type, or a list of the allowed words",
+            "anyOf": [
+                {"type": "string", "enum": words},
+                {"type": "array", "minItems": 1, "items": TEXT | {"minLength": 1}},
+            ],
+        }
+
+    def sample_call(self) -> Schema:
+        arguments = {"anyOf": [{"type": "object"}, {"type": "null"}]}
+        return {
+            "description": "A call of a tool: its name, alone or with the arguments",
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {
+                    "type": "object",
+                    "additionalProperties": arguments,
+                    "propertyNames": {"minLength": 1},
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+            ],
+        }
+
+    def rounds(self) -> Schema:
+        one = {"type": "array", "minItems": 1, "items": self.of(SampleCall)}
+        several = {"type": "array", "minItems": 1, "items": one}
+        return {"description": "Calls made at once; or a list of such lists, one for each round", "anyOf": [one, several]}
 
     def seed_message(self) -> Schema:
         text = TEXT | {"minLength": 1}

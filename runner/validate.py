@@ -26,6 +26,7 @@ from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, bare_checks, check_value, flow_schema, formats
 from runner.source import MAX_FINDINGS, Mark, Node
 from runner.words import _, listed, nearest, plain_name
+from runner.written import RESERVED, ROUNDS, TYPES, WrittenFunction
 
 __all__ = ["Sources", "validate"]
 
@@ -108,6 +109,8 @@ def entry_accepted(node: Node, name: str, annotation: Any, building: Building) -
 @cache
 def item_of(annotation: Any) -> Any:
     """What the items of a list are, where only one kind of list is meant."""
+    if annotation == ROUNDS:
+        return None
     lists = [split(branch)[0] for branch in branches(split(annotation)[0])]
     items = [get_args(each)[0] for each in lists if get_origin(each) is tuple]
     return items[0] if len(items) == 1 else None
@@ -157,6 +160,10 @@ def judged_by(parse: Callable[[Any], object]) -> Callable[[object], bool]:
 
 
 def any_of(validator: Any, forms: Sequence[Schema], instance: object, schema: Schema) -> Iterator[ValidationError]:
+    if all(form.keys() == {"required"} for form in forms):
+        if isinstance(instance, dict) and not any(instance.keys() >= set(form["required"]) for form in forms):
+            yield ValidationError("", validator="needs", instance=instance, schema=schema)
+        return
     kind = kind_of(instance)
     fitting = [form for form in forms if kind in kinds_of(form)]
     if not fitting:
@@ -182,8 +189,9 @@ def required(validator: Any, names: Sequence[str], instance: object, schema: Sch
 
 def additional_properties(validator: Any, allowed: object, instance: object, schema: Schema) -> Iterator[ValidationError]:
     if isinstance(instance, dict):
+        impossible = schema.get("propertyNames", {}).get("not", {}).get("enum", ())
         for name in instance:
-            if name in schema.get("properties", {}):
+            if name in schema.get("properties", {}) or name in impossible:
                 continue
             if allowed is False:
                 yield ValidationError(name)
@@ -240,15 +248,26 @@ def kinds_of(schema: Schema) -> frozenset[str]:
     return frozenset(("null", "boolean", "number", "string", "array", "object"))
 
 
-def likeness(schema: Schema, instance: object) -> tuple[bool, int]:
-    """How well a mapping fits: has it what is required, and how many keys do they share?"""
+def likeness(schema: Schema, instance: object) -> tuple[int, bool, int]:
+    """How well a value fits: has a mapping the one word that marks it, and what is required, and how many keys do they share?
+    Is a list's first item of the right kind?"""
     schema = resolved(schema)
+    if isinstance(instance, list):
+        return (int(bool(instance) and kind_of(instance[0]) in kinds_of(schema.get("items", {}))), True, 0)
     if not isinstance(instance, dict):
-        return (True, 0)
+        return (0, True, 0)
+    properties = schema.get("properties", {})
+    marks = [instance[name] == each["enum"][0] for name, each in properties.items() if name in instance and is_mark(each)]
     return (
+        1 if any(marks) else -1 if marks else 0,
         all(name in instance for name in schema.get("required", ())),
-        len(instance.keys() & schema.get("properties", {}).keys()),
+        len(instance.keys() & properties.keys()),
     )
+
+
+def is_mark(schema: Schema) -> bool:
+    """Whether a key can have one value only, and so tells one form from another."""
+    return len(schema.get("enum", ())) == 1
 
 
 # ── errors in the author's words ─────────────────────────────────────────────────────────────────────────────────────
@@ -461,8 +480,8 @@ def unknown_key(error: Error, place: Place) -> Iterator[Found]:
     definitions = flow_schema_definitions()
     if error.schema is definitions["Checks"]:
         yield unknown_check(key, place)
-    elif list(place.path[-2:-1]) == ["tools"]:
-        yield unknown_tool(key, known, key)
+    elif "returns" in known:
+        yield unknown_function_key(key, known, place)
     elif (
         "user" in known
         and isinstance(place.node.value, dict)
@@ -491,13 +510,6 @@ def pasted_message(message: Mapping[str, Node], roles: tuple[str, ...], place: P
 
 def system_text() -> str:
     return _("the system prompt belongs in `assistant.instructions`")
-
-
-def unknown_tool(name: str, known: Iterable[str], key: str | None = None) -> Found:
-    hint = suggestion(name, known)
-    if name == "function":
-        hint = _("functions of your own are not supported yet; use one of {names}").format(names=listed(known))
-    return Found("unknown-tool", _("the service has no tool `{name}`").format(name=name), hint, key)
 
 
 def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
@@ -545,6 +557,8 @@ def unknown_check(name: str, place: Place) -> Found:
 def missing_key(error: Error, place: Place) -> Iterator[Found]:
     key = error.message
     holder = place.name
+    if key == "function" and isinstance(place.node.value, dict) and "name" in place.node.value:
+        return  # what is said about `name` says where all of it belongs
     if isinstance(place.node.value, dict) and place.node.value and (near := nearest(key, place.node.value)):
         known = error.schema.get("properties", {})
         if near not in known:
@@ -557,6 +571,8 @@ def missing_key(error: Error, place: Place) -> Iterator[Found]:
         hint = _("say what is asked: `steps:`, and below it `  - user: …`")
     elif key == "assistant":
         hint = _("say who answers: `assistant:`, and below it `  model: …`")
+    elif key == "function":
+        hint = write("function: {name: get_order, parameters: {…}}")
     else:
         hint = write(f"{key}: {inline(example)}")
     yield Found("missing-key", message, hint, span=place.heading)
@@ -585,13 +601,17 @@ def kind_words(kinds: Iterable[str]) -> str:
 def wrong_type(error: Error, place: Place) -> Iterator[Found]:
     wanted = kinds_of(error.schema)
     actual = kind_of(error.instance)
+    definitions = flow_schema_definitions()
+    if error.schema is definitions["Function"]:
+        yield from no_function(error, place)
+        return
+    if error.schema is definitions["ParameterType"]:
+        yield bad_parameter(place)
+        return
     if error.instance is None:
         yield nothing_there(wanted, place)
         return
-    if (
-        actual in ("string", "number", "boolean")
-        and error.schema is flow_schema_definitions()["Expectations"]["anyOf"][2]["items"]
-    ):
+    if actual in ("string", "number", "boolean") and error.schema is definitions["Expectations"]["anyOf"][2]["items"]:
         yield bare_text(place.node.spelling)
         return
     if list(place.path[-2:-1]) == ["steps"] and actual == "string":
@@ -626,6 +646,8 @@ def nothing_there(wanted: frozenset[str], place: Place) -> Found:
 def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place) -> str | None:
     key = place.path[-1] if place.path else ""
     written = inline(error.instance) if actual in ("string", "number", "boolean") else ""
+    if line := line_of_a_tool(str(key), actual, written, place):
+        return line
     if place.path == ("cases",) and actual == "string":
         return write(f"cases: {{file: {written}}}")
     if key == "steps":
@@ -664,8 +686,10 @@ def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place
 def not_among(error: Error, place: Place) -> Iterator[Found]:
     value = error.instance
     allowed = [each for each in error.limit if isinstance(each, str)]
-    if isinstance(value, str) and "tools" in (place.path[-2:-1] + place.path[-3:-2]):
-        yield unknown_tool(value, BUILT_IN_TOOLS)
+    if isinstance(value, str) and error.schema is flow_schema_definitions()["ParameterType"]["anyOf"][0]:
+        yield bad_parameter(place)
+    elif isinstance(value, str) and "tools" in (place.path[-2:-1] + place.path[-3:-2]):
+        yield unknown_tool(value, place)
     elif isinstance(value, str) and set(allowed) == set(bare_checks()) and place.path and isinstance(place.path[-1], int):
         yield bare_text(value)
     elif isinstance(value, str) and allowed:
@@ -740,11 +764,11 @@ def refused(error: Error, place: Place) -> Iterator[Found]:
     """A name where it cannot stand: a check's as the text of `expect`, a function's key among a tool's settings."""
     name = str(error.instance)
     if error.of_name:
-        kind = place.node.value.get("type") if isinstance(place.node.value, dict) else None
-        if kind is not None and kind.value == "function":
-            return  # what is said about `type` holds for all of it
-        message = _("`{key}` is no setting of a tool of the service").format(key=name)
-        yield Found("unknown-key", message, _("delete it"), name)
+        yield from out_of_place(name, place)
+        return
+    if error.limit == {"const": "function"}:
+        message = _("`function` is no plug-in")
+        yield Found("bad-value", message, _("write the id of your plug-in, or a function under its name: `- get_order: {…}`"))
         return
     key = next((step for step in reversed(place.path) if isinstance(step, str)), "expect")
     line = f"{key}: [{name}]" if name in bare_checks() else f"{key}: {{{name}: …}}"
@@ -775,6 +799,9 @@ def too_large(error: Error, place: Place) -> Iterator[Found]:
         return
     assert isinstance(place.node.value, dict)
     first, second, *_more = place.node.value
+    if list(place.path[-2:-1]) == ["tools"] and (found := spread_out(place.node.value)):
+        yield found
+        return
     if {"role", "content"} & place.node.value.keys():
         return  # the unknown key says how a message is written
     hint = _("give `{key}` a line of its own that starts with `- `").format(key=second)
@@ -809,11 +836,11 @@ def bad_notation(error: Error, place: Place) -> Iterator[Found]:
         )
         return
     sentence = error.reason or _("not understood")
-    yield Found(
-        "bad-value",
-        _("`{value}`: {reason}").format(value=shortened(str(error.instance)), reason=sentence),
-        example_of(error, place),
-    )
+    dotted = re.fullmatch(r"([\w.]*\w)\.(\w+)", str(error.instance)) if place.path[-1:] == ("python",) else None
+    hint = example_of(error, place)
+    if dotted and dotted[2] != "py":
+        hint = write(f"python: {dotted[1].replace('.', '/')}.py:{dotted[2]}")
+    yield Found("bad-value", _("`{value}`: {reason}").format(value=shortened(str(error.instance)), reason=sentence), hint)
 
 
 def example_of(error: Error, place: Place) -> str | None:
@@ -821,7 +848,214 @@ def example_of(error: Error, place: Place) -> str | None:
     return _("for example: {line}").format(line=f"{place.path[-1]}: {inline(examples[0])}") if examples and place.path else None
 
 
+# ── tools ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FUNCTION_KEYS = tuple(key.name for key in keys_of(WrittenFunction))
+OF_THE_API = ("name", "description", "parameters", "strict")
+"""What stands under the API's `function`."""
+
+FUNCTION_ELSEWHERE: Mapping[str, str] = (
+    dict.fromkeys(("return", "reply", "response", "result", "results", "output", "value", "answer", "gives", "json"), "returns")
+    | dict.fromkeys(("responses", "answers", "sequence", "returns_list"), "replies")
+    | dict.fromkeys(("error", "errors", "fail", "failure", "raise", "raises", "throws", "exception"), "fails")
+    | dict.fromkeys(("args", "arguments", "params", "param", "input", "inputs", "schema", "input_schema"), "parameters")
+    | dict.fromkeys(("url", "https", "post", "webhook", "endpoint"), "http")
+    | dict.fromkeys(("code", "call", "calls", "py", "handler", "script", "command"), "python")
+    | dict.fromkeys(("prompt", "question", "manual", "human", "input_from_user"), "ask")
+    | dict.fromkeys(("desc", "about", "doc"), "description")
+    | dict.fromkeys(("delay", "sleep", "wait", "latency"), "after")
+    | dict.fromkeys(("if", "with", "where", "match"), "when")
+)
+"""What people call the keys of a function, and of one of its replies."""
+
+TYPES_ELSEWHERE: Mapping[str, str] = (
+    dict.fromkeys(("text", "str", "char", "date", "time", "id", "email", "url"), "string")
+    | dict.fromkeys(("float", "double", "decimal", "num", "real"), "number")
+    | dict.fromkeys(("int", "long", "count", "whole"), "integer")
+    | dict.fromkeys(("bool", "flag", "yes_no"), "boolean")
+    | dict.fromkeys(("array", "tuple", "set"), "list")
+    | dict.fromkeys(("dict", "map", "mapping", "json", "hash"), "object")
+)
+"""What people, and programming languages, call our types."""
+
+
+def meant_function_key(key: str, value: object, known: Iterable[str]) -> str | None:
+    """The key of a function, or of a reply, that goes by another name or is misspelt."""
+    known = tuple(known)
+    meant = FUNCTION_ELSEWHERE.get(plain_name(key))
+    if plain_name(key) in ("reply", "response") and isinstance(value, list):
+        meant = "replies"
+    if meant == "python" and isinstance(value, str) and "://" in value:
+        meant = "http"
+    return meant if meant in known else nearest(key, known)
+
+
+def unknown_function_key(key: str, known: tuple[str, ...], place: Place) -> Found:
+    """A key that a function, or one of its replies, does not have."""
+    assert isinstance(place.node.value, dict)
+    message = _("unknown key `{key}`{within}").format(key=key, within=place.within)
+    meant = meant_function_key(key, place.node.value[key].plain, known)
+    if "function" in known and key in OF_THE_API:
+        hint = _("it belongs under `function`; indent it")
+        if "function" not in place.node.value:
+            hint = _("put `name`, `description` and `parameters` under `function:`, indented")
+    elif meant and meant not in place.node.value:
+        hint = _("did you mean `{name}`?").format(name=meant)
+    elif FUNCTION_ELSEWHERE.get(plain_name(key), key) in ("after", "when"):
+        name = FUNCTION_ELSEWHERE.get(plain_name(key), key)
+        hint = _("`{key}` stands in an item of `replies`: {line}").format(key=name, line=f"- {{{name}: …, returns: …}}")
+    elif key == "name" and "parameters" in known:
+        hint = _("the function's name is {name}; delete this line").format(name=place.name)
+    else:
+        hint = suggestion(key, known)
+    return Found("unknown-key", message, hint, key)
+
+
+def no_function(error: Error, place: Place) -> Iterator[Found]:
+    """A name under `tools` that is none of the service's tools, and whose value makes it no function."""
+    name = str(place.path[-1])
+    beside = place.parent.value if place.parent is not None else None
+    if isinstance(beside, dict) and (len(beside) > 1 or name in RESERVED):
+        return  # what is said about the keys beside it says enough
+    value = error.instance
+    known = tuple(each for each in FUNCTION_KEYS if each != "description")
+    if isinstance(value, dict) and any(meant_function_key(key, value[key], known) for key in value):
+        return  # the unknown key says it already
+    if isinstance(value, list):
+        message = _("{name} is a mapping of keys and values, not a list").format(name=place.name)
+        yield Found("wrong-type", message, written_function(name), span=place.heading)
+        return
+    described = value.get("description") if isinstance(value, dict) else value
+    yield unknown_tool(name, place, described=described, span=place.heading)
+
+
+def unknown_tool(name: str, place: Place, *, described: object = None, span: Span | None = None) -> Found:
+    message = _("the service has no tool `{name}`").format(name=shortened(name))
+    if near := nearest(name, BUILT_IN_TOOLS):
+        return Found("unknown-tool", message, _("did you mean `{name}`?").format(name=near), span=span)
+    hint = _("use one of {names}, or make it a function of yours:").format(names=listed(BUILT_IN_TOOLS))
+    if place.path[-1:] == ("type",):
+        hint = _("use one of {names}; a plug-in of yours is written:").format(names=listed(BUILT_IN_TOOLS))
+        return Found("unknown-tool", message, f"{hint}\n- plugin: {inline(shortened(name))}", span=span)
+    if name == "function":
+        name = "get_order"
+    return Found("unknown-tool", message, f"{hint}\n{function_lines(name, described)}", span=span)
+
+
+def function_lines(name: str, described: object = None) -> str:
+    """A function as an author would write it."""
+    lines = [f"- {shortened(name)}:"]
+    if described is not None and isinstance(described, str | int | float):
+        lines.append(f"    description: {inline(shortened(str(described)))}")
+    return "\n".join([*lines, "    parameters: {order_id: string}", "    returns: …"])
+
+
+def written_function(name: str) -> str:
+    return "\n".join((_("write:"), function_lines(name)))
+
+
+def out_of_place(name: str, place: Place) -> Iterator[Found]:
+    """A function's key where it cannot stand: among the settings of the service's tools, or in place of a name."""
+    holder = place.node.value
+    assert isinstance(holder, dict)
+    owner = str(holder["type"].value) if "type" in holder else str(place.path[-1])
+    if place.path[-1:] == ("function",):
+        message = _("`{key}` says how calls are answered, which is not sent").format(key=name)
+        yield Found("unknown-key", message, _("put it beside `function`, not below it"), name)
+    elif owner in BUILT_IN_TOOLS:
+        message = _("`{key}` is no setting of `{tool}`: the service answers its calls itself").format(key=name, tool=owner)
+        yield Found("unknown-key", message, _("delete it, or give a function of yours another name"), name)
+    elif "type" in holder or len(holder) > 1:
+        return  # what is said about `type`, or about the second key, holds for all of it
+    elif name == "function":
+        message = _("{name} has no `{key}`").format(name=place.name, key="type")
+        yield Found("missing-key", message, write("- type: function") + "\n  function: …", name)
+    else:
+        message = _("`{key}` is a key of a function, and its name is missing").format(key=name)
+        yield Found("unknown-key", message, f"{_('write:')}\n- get_order:\n    {name}: …", name)
+
+
+def spread_out(holder: Mapping[str, Node]) -> Found | None:
+    """A function whose keys stand level with its name, or that is written like the API's without `type` and `function`."""
+    first, second, *_more = holder
+    if "name" in holder and {*FUNCTION_KEYS} & holder.keys():
+        name = holder["name"].value
+        line = f"- {shortened(name) if isinstance(name, str) and name else 'get_order'}: {{description: …, returns: …}}"
+        message = _("the name of a function stands in front of its keys")
+        return Found("two-in-one-item", message, write(line), "name")
+    if first in RESERVED or second not in (*FUNCTION_KEYS, "auth", "prompt_ra"):
+        return None
+    message = _("`{setting}` stands level with `{name}` instead of below it").format(setting=second, name=first)
+    hint = "\n".join((_("indent it, and what belongs to it:"), f"- {first}:", f"    {second}: …"))
+    return Found("not-indented", message, hint, second)
+
+
+def bad_parameter(place: Place) -> Found:
+    """What stands where the type of a parameter should."""
+    name, value = str(place.path[-1]), place.node.plain
+    words = listed((*TYPES, "optional string"))
+    if isinstance(value, str):
+        message = _("`{value}` is no type of a parameter").format(value=shortened(value))
+        if meant := meant_type(value):
+            return Found("not-in-list", message, write(f"{name}: {meant}"))
+        return Found("not-in-list", message, _("use one of {names}, or a list of the allowed words").format(names=words))
+    if value is None:
+        return Found("missing-value", _("{name} has nothing after it").format(name=place.name), write(f"{name}: string"))
+    message = _("{name} is a type or a list of words, not {actual}").format(
+        name=place.name, actual=kind_words((kind_of(value),))
+    )
+    if isinstance(value, dict) and isinstance(value.get("type"), str):
+        meant = meant_type(value["type"])
+        hint = write(f"{name}: {meant or 'string'}") + "\n"
+        hint += _("or a whole JSON Schema: {line}").format(line=f"parameters: {{type: object, properties: {{{name}: …}}}}")
+        return Found("wrong-type", message, hint)
+    return Found("wrong-type", message, _("use one of {names}, or a list of the allowed words").format(names=words))
+
+
+def meant_type(written: str) -> str | None:
+    """The type that goes by another name, `optional` before or behind it."""
+    name = plain_name(written)
+    bare = re.sub(r"^(optional|required)_|_(optional|required)$|\?$|_\(optional\)$", "", name)
+    meant = TYPES_ELSEWHERE.get(bare) or nearest(bare, TYPES)
+    optional = "optional" in name or name.endswith("?")
+    return f"optional {meant}" if meant and optional else meant
+
+
+def line_of_a_tool(key: str, actual: str, written: str, place: Place) -> str | None:
+    """The line to write where a function, its answer or a sampled call is of the wrong kind."""
+    value = place.node.plain
+    if key == "parameters":
+        named = names_in(value) if isinstance(value, list) else ()
+        return write(f"parameters: {{{', '.join(f'{name}: string' for name in named) or 'order_id: string'}}}")
+    if key == "when" and actual != "object":
+        return _("name the argument: {line}").format(line=f"when: {{order_id: {written or '…'}}}")
+    if key == "replies":
+        line = f"- {written_keys(value)}" if isinstance(value, dict) and value else f"- returns: {written or '…'}"
+        return f"{_('write:')}\nreplies:\n  {line}"
+    if key == "function" and actual == "string":
+        return write(f"function: {{name: {written}, parameters: {{…}}}}")
+    if key == "calls" and place.path[-2:-1] == ("sample",) and isinstance(value, dict) and value:
+        return write(f"calls: [{', '.join(f'{{{shortened(name)}: {{…}}}}' for name in islice(value, 3))}]")
+    return None
+
+
+def names_in(items: Sequence[object]) -> tuple[str, ...]:
+    """The names of parameters written as a list: texts, or mappings with a `name` or one key."""
+    found = []
+    for item in islice(items, 4):
+        if isinstance(item, dict) and item:
+            item = item.get("name", next(iter(item)))
+        if isinstance(item, str) and re.fullmatch(r"\w{1,30}", item):
+            found.append(item)
+    return tuple(found)
+
+
+def written_keys(value: Mapping[str, object]) -> str:
+    return "{" + ", ".join(f"{shortened(key)}: …" for key in islice(value, 3)) + "}"
+
+
 SENTENCES: Mapping[str, Sentence] = {
+    "needs": no_function,
     "additionalProperties": unknown_key,
     "required": missing_key,
     "type": wrong_type,

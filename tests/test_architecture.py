@@ -13,7 +13,7 @@ LAYERS = (
     ("words", "hosts", "console", "clean", "files"),
     ("diagnostics", "forms"),
     ("model", "events"),
-    ("registry",),
+    ("registry", "written"),
     ("source", "mistakes", "variables", "trust", "functions", "worker"),
     ("checks", "schema", "explain"),
     ("build", "validate", "lint", "salvage"),

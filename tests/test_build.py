@@ -10,12 +10,14 @@ from jsonschema import Draft7Validator
 from runner.build import Refused, build
 from runner.checks.text import Contains
 from runner.diagnostics import Span
+from runner.forms import keys_of
 from runner.load import Sources
 from runner.model import Assistant, Expectation, Flow, Sample, SavedValue, Step, Tool
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, flow_schema
 from runner.source import Document, parse
 from runner.validate import validate, validator
+from runner.written import WrittenFunction
 
 DATA = Path(__file__).parent / "data"
 
@@ -130,6 +132,13 @@ NAMES = sorted(
         "id",
         "model",
         "timeout",
+        "plugin",
+        "function",
+        "strict",
+        "calls",
+        "when",
+        "after",
+        *(each.name for each in keys_of(WrittenFunction)),
         "x y",
         "名前",
     }
@@ -155,6 +164,8 @@ VALUES: list[object] = [
     [[]],
     ["x"],
 ]
+VALUES += ["object", "optional string", "int", "tools.py:f", "tools.f", "https://x.org/a", "http://a:b@x.org", "ftp://x", [["x"]]]
+VALUES += [{"type": "object"}, {"type": "function"}, {"returns": None}, {"x": {"parameters": {}}}, [{"fails": "x"}], {"x": ["y"]}]
 VALUES += [{"x": "y"}, [{"x": None}], {"text": "x"}, {"description": "x"}, *NAMES, [{"image": None}], {"file": "x"}]
 
 
