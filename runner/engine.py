@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from runner.answers import answered, picture_sources, saved, whole
+from runner.answers import answered, by_declared_name, completed, picture_sources, saved, whole
 from runner.events import (
     AnswerReceived,
     Called,
@@ -15,6 +16,7 @@ from runner.events import (
     CaseStarted,
     CheckEnded,
     Emit,
+    FunctionAnswered,
     ImageSaved,
     OperationEnded,
     OperationStarted,
@@ -29,16 +31,23 @@ from runner.model import (
     WAITING,
     Assistant,
     AssistantObject,
+    Check,
     Expectation,
     Image,
     Outcome,
     Role,
     Run,
+    RunOverrides,
     RunStatus,
+    RunStep,
     Sample,
+    SampleCall,
     Step,
     Thread,
     ThreadSetup,
+    Tool,
+    ToolCall,
+    ToolOutput,
     Turn,
     Verdict,
 )
@@ -48,6 +57,7 @@ from runner.words import _
 
 if TYPE_CHECKING:
     from runner.plan import Case
+    from runner.tools import Ask, Toolbox
 
 __all__ = ["Clock", "LoopClock", "SaveImage", "play"]
 
@@ -65,10 +75,21 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
 PICTURES = 16
 """How many pictures of one answer are fetched."""
+ROUNDS = 16
+"""How often a run may ask for answers."""
+ATTEMPTS = 4
+"""How often the same answers are handed in, or a run looked up, before it is given up."""
+LONGEST_BACKOFF = 8.0
+LONGEST_WISH = 60.0
+"""A service that asks to be left alone for longer is not waited for."""
+LAG_SECONDS = 5.0
+"""How long a service may go on showing calls without an id after it took their outputs; later they are new calls."""
+BILLS = frozenset({"CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"})
+"""Codes of a 429 that no waiting helps against."""
 
-SETTLED = ENDED | {RunStatus.REQUIRES_ACTION}
 Made = TypeVar("Made", AssistantObject, Thread)
 Filled = TypeVar("Filled")
+Settings = TypeVar("Settings", Assistant, RunOverrides)
 SaveImage = Callable[[int, int, bytes], str]
 """Step, index and bytes of a picture to the path it was written to; raises OSError."""
 
@@ -110,13 +131,20 @@ async def play(
     clock: Clock | None = None,
     save_image: SaveImage | None = None,
     streaming: bool = True,
+    trusted: bool = False,
+    ask: "Ask | None" = None,
+    debug: bool = False,
 ) -> Outcome:
     """Play a case to its end and delete what was made, whatever happens; an asyncio cancellation included.
 
-    Everything worth knowing leaves through `emit`, CaseEnded last. Raises nothing a service could cause.
+    Code of the flow's folder and its URLs are used only when `trusted`; `ask` reaches the person at the terminal, if there is
+    one; with `debug` functions in Python may print. Everything worth knowing leaves through `emit`, CaseEnded last. Raises
+    nothing a service could cause.
     """
     flow = case.flow
-    talk = Conversation(case, target, emit, clock or LoopClock(), save_image, streaming)
+    talk = Conversation(
+        case, target, emit, clock or LoopClock(), save_image, streaming, trusted, ask, debug, flow.path.resolve().parent
+    )
     began = talk.clock.now()
     emit(
         CaseStarted(
@@ -132,6 +160,7 @@ async def play(
     limit = flow.timeout or FLOW_SECONDS
     hurry = False
     try:
+        talk.ends = began + limit
         async with talk.clock.timeout(limit):
             outcome, reason = await talk.play()
     except Trouble as trouble:
@@ -164,6 +193,33 @@ class Operation:
 
 
 @dataclass(slots=True)
+class Answers:
+    """What the author's functions answered in one run. Two calls are the same when their id, name and arguments are; a call
+    without an id is told apart by its place in the action."""
+
+    given: list[ToolCall] = field(default_factory=list)
+    """The calls with their outputs, in order."""
+    taken: set[tuple[str, str, str]] = field(default_factory=set)
+    """The calls whose outputs the service has."""
+    newest: tuple[ToolCall, ...] = ()
+    """The calls it took outputs for last."""
+    since: float | None = None
+    """When that was; None once the run was seen in another state."""
+    rounds: int = 0
+
+    def known(self, call: ToolCall) -> ToolCall | None:
+        """The call with its output, if it was answered before."""
+        return next((each for each in self.given if call.id and identity(each) == identity(call)), None)
+
+    def stale(self, calls: Sequence[ToolCall], now: float) -> bool:
+        """Whether the service has the answers to all these calls, and does not show it yet."""
+        if calls and all(call.id for call in calls):
+            return self.taken.issuperset(map(identity, calls))
+        late = self.since is not None and now - self.since < LAG_SECONDS
+        return late and (not calls or alike(calls, self.newest))
+
+
+@dataclass(slots=True)
 class Conversation:
     """One case being played: what was made so far, what was said, and what is still to be cleaned up."""
 
@@ -173,6 +229,11 @@ class Conversation:
     clock: Clock
     save_image: SaveImage | None
     streaming: bool
+    trusted: bool
+    ask: "Ask | None"
+    debug: bool
+    folder: Path
+    """The flow's."""
     values: dict[str, str] = field(default_factory=dict)
     assistant_id: str = ""
     model: str = ""
@@ -187,6 +248,12 @@ class Conversation:
     told_to_stop: float | None = None
     """When we were, if we were."""
     step: int = 0
+    ends: float = 0
+    """When the conversation must be over; within a step, when the step must."""
+    toolbox: "Toolbox | None" = None
+    answers: Answers = field(default_factory=Answers)
+    answering: str = ""
+    """The function whose answer is due."""
 
     # ── the sequence ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -216,7 +283,7 @@ class Conversation:
             if outcome is not Outcome.PASSED and not step.continue_:
                 stopped = _("not run: step {number} did not pass").format(number=number)
         if flow.expect and not stopped:
-            outcome, reason = self.judge_whole(flow.expect, turns)
+            outcome, reason = await self.judge_whole(flow.expect, turns)
             outcomes.append(outcome)
             reasons.append(reason)
         return worst(outcomes), next(filter(None, reasons), "")
@@ -224,7 +291,8 @@ class Conversation:
     async def play_step(self, number: int, step: Step) -> tuple[Outcome, str, Turn | None]:
         began = self.clock.now()
         limit = step.timeout or STEP_SECONDS
-        self.step = number
+        ends, self.ends = self.ends, min(self.ends, began + limit)
+        self.step, self.answering = number, ""
         turn: Turn | None = None
         try:
             texts = self.say(number, step)
@@ -232,8 +300,8 @@ class Conversation:
                 for text in texts:
                     await self.add_message(text)
                 run, seconds = await self.run(step)
-                turn = await self.read_answer(run, seconds)
-            outcome, reason = self.judge(number, step.expect, turn)
+                turn = await self.read_answer(step, run, seconds)
+            outcome, reason = await self.judge(number, step.expect, turn)
             missing = self.save(step, turn)
             if missing:
                 outcome, reason = worst((outcome, Outcome.ERROR)), reason or missing
@@ -247,7 +315,7 @@ class Conversation:
         if self.live is not None:
             await self.stop_run(SETTLE_SECONDS)
         self.emit(StepEnded(number, outcome, self.clock.now() - began, reason))
-        self.step = 0
+        self.step, self.ends = 0, ends
         return outcome, reason, turn
 
     def say(self, number: int, step: Step) -> tuple[str, ...]:
@@ -272,7 +340,7 @@ class Conversation:
             self.assistant_id = written.id
             return
         with self.operation("create_assistant") as operation:
-            assistant = await self.make(self.target.create_assistant(self.filled(written)), "delete_assistant")
+            assistant = await self.make(self.target.create_assistant(self.filled(unanswered(written))), "delete_assistant")
             operation.id, operation.request_id = assistant.id, assistant.request_id
             has_id(assistant.id)
             same("model", assistant.model, written.model)
@@ -302,19 +370,46 @@ class Conversation:
         self.last_message = message.id
 
     async def run(self, step: Step) -> tuple[Run, float]:
-        """Create a run and wait for its end; the run as the service holds it then, and the seconds it took."""
-        overrides = self.filled(step.run)
+        """Create a run, answer what it asks for, and wait for its end; the run as the service holds it then, and the seconds
+        it took."""
+        overrides = self.filled(step.run and unanswered(step.run))
         # No other service sees the sample, so nothing in it can be wrong there.
-        sample = self.filled(sampled(step.sample)) if self.target.simulated else None
+        sample = self.sample(step) if self.target.simulated else None
+        self.answers = Answers()
         began = self.clock.now()
-        if not self.streaming:
+        if self.streaming:
+            async with aclosing(self.target.stream_run(self.thread_id, self.assistant_id, overrides, sample)) as events:
+                run = await self.create_run(step, first_run(events, self.clock))
+                run = await self.wait(step, run, events)
+        else:
             run = await self.create_run(step, self.target.create_run(self.thread_id, self.assistant_id, overrides, sample))
-            run = await self.wait(step, run, began)
-            return run, self.clock.now() - began
-        async with aclosing(self.target.stream_run(self.thread_id, self.assistant_id, overrides, sample)) as events:
-            run = await self.create_run(step, first_run(events, self.clock))
-            run = await self.wait(step, run, began, events)
+            run = await self.wait(step, run)
+        while run.status == RunStatus.REQUIRES_ACTION:
+            outputs = await self.answer(step, run)
+            run = await self.submit(step, run, outputs)
         return run, self.clock.now() - began
+
+    def sample(self, step: Step) -> Sample | None:
+        """The step's sample with the arguments of its calls as JSON, read by the types that the functions declare."""
+        sample = self.filled(sampled(step.sample))
+        if sample is None or not sample.calls:
+            return sample
+        from runner.checks.arguments import typed
+
+        declared = self.parameters(step)
+
+        def as_json(call: SampleCall) -> SampleCall:
+            return SampleCall(call.name, cast("Mapping[str, object]", typed(call.arguments, declared.get(call.name))))
+
+        return replace(sample, calls=tuple(tuple(map(as_json, calls)) for calls in sample.calls))
+
+    def tools(self, step: Step) -> tuple[Tool, ...]:
+        """The tools in force for a step's run."""
+        own = step.run.tools if step.run else None
+        return self.case.flow.assistant.tools if own is None else own
+
+    def parameters(self, step: Step) -> dict[str, Mapping[str, object]]:
+        return {tool.name: self.filled(tool.function.parameters) for tool in self.tools(step) if tool.function}
 
     async def create_run(self, step: Step, creating: Coroutine[object, object, Run]) -> Run:
         with self.operation("create_run") as operation:
@@ -331,13 +426,15 @@ class Conversation:
         self.emit(RunStatusChanged(self.step, run.id, run.status))
         return run
 
-    async def wait(self, step: Step, run: Run, began: float, events: AsyncGenerator[StreamEvent, None] | None = None) -> Run:
-        """Wait until the run has ended. The stream only says when to look: what the run came to is read from the run."""
+    async def wait(self, step: Step, run: Run, events: AsyncGenerator[StreamEvent, None] | None = None) -> Run:
+        """Wait until the run has ended or asks for answers it has not been given. The stream only says when to look: what the
+        run came to is read from the run."""
+        began = self.clock.now()
         with self.operation("wait") as operation:
             operation.id = run.id
             if events is not None:
                 await self.listen(run, events)
-            elif run.status not in SETTLED:
+            elif not self.settled(run):
                 await self.clock.sleep(FIRST_PAUSE)
             while True:
                 seen = await self.target.read_run(self.thread_id, run.id)
@@ -346,34 +443,29 @@ class Conversation:
                 run = seen
                 self.check_run(run, step)
                 self.saw(run)
-                if run.status in SETTLED:
+                if self.settled(run):
                     break
                 await self.clock.sleep(pause(self.clock.now() - began, self.clock.random()))
-            if run.status == RunStatus.REQUIRES_ACTION:
-                names = ", ".join(f"`{call.name}`" for call in run.required_calls) or "?"
-                raise Trouble(
-                    _("the assistant asks for an answer from {functions}: functions cannot be answered yet").format(
-                        functions=names
-                    )
-                )
-            if run.status != RunStatus.COMPLETED and not expects_status(step.expect):
+            if run.status in ENDED and run.status != RunStatus.COMPLETED and not expects_status(step.expect):
                 raise Trouble(ended_badly(run))
         return run
 
+    def settled(self, run: Run) -> bool:
+        """Whether nothing more comes of waiting for this run."""
+        if run.status == RunStatus.REQUIRES_ACTION:
+            return not self.answers.stale(run.required_calls, self.clock.now())
+        return run.status in ENDED
+
     async def listen(self, run: Run, events: AsyncGenerator[StreamEvent, None]) -> None:
-        """Follow the stream until the run ends in it, or until it breaks, stops or falls silent."""
-        if run.status in SETTLED:
+        """Follow the stream until the run settles in it, or until it breaks, stops or falls silent."""
+        if self.settled(run):
             return
         try:
             while True:
                 async with self.clock.timeout(SILENCE_SECONDS):
                     event = await anext(events)
-                if event.text:
-                    self.emit(TextArrived(self.step, event.text))
-                if event.run is None:
-                    continue
-                self.saw(event.run)
-                if event.run.status in SETTLED:
+                self.hear(event)
+                if event.run is not None and self.settled(event.run):
                     break
             with suppress(TimeoutError, TargetError):
                 async with self.clock.timeout(DRAIN_SECONDS):
@@ -390,12 +482,171 @@ class Conversation:
             await events.aclose()
         self.warn((trouble,))
 
-    async def read_answer(self, run: Run, seconds: float) -> Turn:
+    def hear(self, event: StreamEvent) -> None:
+        if event.text:
+            self.emit(TextArrived(self.step, event.text))
+        if event.run is not None:
+            self.saw(event.run)
+
+    # ── the author's functions ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def answer(self, step: Step, run: Run) -> tuple[ToolOutput, ...]:
+        """What the functions say to the calls the run waits for. A call that was answered before is not answered again."""
+        answers = self.answers
+        if not run.required_calls:
+            raise Trouble(_("the run asks for an answer, but names no call"))
+        if answers.rounds == ROUNDS:
+            raise Trouble(_("the run asked for answers more than {rounds} times").format(rounds=ROUNDS))
+        answers.rounds += 1
+        tools = {tool.name: tool for tool in self.tools(step) if tool.function}
+        outputs: dict[object, ToolOutput] = {}
+        for place, call in enumerate(run.required_calls):
+            given = answers.known(call)
+            if given is None:
+                given = await self.ask_function(call, tools.get(call.name))
+                answers.given.append(given)
+            # One output for a call, also when the service names it twice.
+            outputs[identity(call) if call.id else place] = ToolOutput(call.id, given.output or "")
+        return tuple(outputs.values())
+
+    async def ask_function(self, call: ToolCall, tool: Tool | None) -> ToolCall:
+        """The call with its output; raise Trouble when there is none."""
+        from runner.tools import NoAnswer, Toolbox
+
+        if self.toolbox is None:
+            self.toolbox = Toolbox(self.folder, sleep=self.clock.sleep, trusted=self.trusted, ask=self.ask, debug=self.debug)
+        began = self.clock.now()
+        self.answering = call.name
+
+        def tell(output: str, by: str, trouble: str) -> None:
+            seconds = self.clock.now() - began
+            self.emit(FunctionAnswered(self.step, call.id, call.name, call.arguments, output, by, seconds, trouble))
+
+        try:
+            answer = await self.toolbox.answer(call, self.filled(tool))
+        except NoAnswer as error:
+            tell("", "", str(error))
+            raise Trouble(str(error)) from error
+        except asyncio.CancelledError:
+            tell("", "", _("stopped before it was done"))
+            raise
+        self.answering = ""
+        tell(answer.output, answer.by, answer.trouble)
+        return replace(call, output=answer.output, is_function=True, trouble=answer.trouble)
+
+    async def submit(self, step: Step, run: Run, outputs: Sequence[ToolOutput]) -> Run:
+        """Hand in the outputs and wait on."""
+        with self.operation("submit_tool_outputs") as operation:
+            operation.id = run.id
+            run, events = await self.hand_in(step, run, outputs)
+            operation.request_id = run.request_id
+        if events is None:
+            return await self.wait(step, run)
+        async with aclosing(events):
+            return await self.wait(step, run, events)
+
+    async def hand_in(
+        self, step: Step, run: Run, outputs: Sequence[ToolOutput]
+    ) -> tuple[Run, AsyncGenerator[StreamEvent, None] | None]:
+        """The run as it is once the service has the outputs, and its stream if there is one.
+
+        Whatever answer got lost, the run itself says whether it has them; the same outputs are sent again only when not.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self.send(step, run, outputs)
+            except TargetError as error:
+                failure = error
+            if final(failure) or (failure.status == 429 and attempt == ATTEMPTS - 1):
+                break
+            if passing(failure):
+                await self.back_off(failure, attempt)
+            seen = await self.look_up(run, failure)
+            if not asks_again(seen, run):
+                self.warn(
+                    (_("the reply to the answers was lost, but the run has them: {reason}").format(reason=failure.sentence),)
+                )
+                self.took(step, run, seen)
+                return seen, None
+            if not passing(failure) or attempt == ATTEMPTS - 1:
+                break
+            self.warn((_("the answers are handed in again: {reason}").format(reason=failure.sentence),))
+        raise failure
+
+    async def send(
+        self, step: Step, run: Run, outputs: Sequence[ToolOutput]
+    ) -> tuple[Run, AsyncGenerator[StreamEvent, None] | None]:
+        """Submit once. A stream counts as an answer with its first event."""
+        if not self.streaming:
+            taken = await self.target.submit_outputs(self.thread_id, run.id, outputs)
+            self.took(step, run, taken)
+            # What it says of itself here is no proof yet that reading it shows the same.
+            self.answers.since = self.clock.now()
+            return taken, None
+        events = self.target.stream_outputs(self.thread_id, run.id, outputs)
+        try:
+            async with self.clock.timeout(SILENCE_SECONDS):
+                event = await anext(events)
+            taken = event.run or replace(run, status=RunStatus.IN_PROGRESS)
+            self.took(step, run, taken)
+        except StopAsyncIteration:
+            raise TargetError("submit_tool_outputs", _("the stream ended before it said anything")) from None
+        except TimeoutError as error:
+            await events.aclose()
+            raise TargetError(
+                "submit_tool_outputs", _("the stream was silent for {seconds:g} s").format(seconds=SILENCE_SECONDS)
+            ) from error
+        except BaseException:
+            await events.aclose()
+            raise
+        if event.text:
+            self.emit(TextArrived(self.step, event.text))
+        return taken, events
+
+    def took(self, step: Step, asked: Run, now: Run) -> None:
+        """The service has the outputs for what the run `asked`."""
+        self.answers.taken.update(map(identity, asked.required_calls))
+        self.answers.newest, self.answers.since = asked.required_calls, self.clock.now()
+        same("id", now.id, asked.id)
+        self.check_run(now, step)
+        if now.status:
+            self.saw(now)
+
+    async def look_up(self, run: Run, failure: TargetError) -> Run:
+        """The run as the service holds it; raise `failure` when that cannot be had."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self.target.read_run(self.thread_id, run.id)
+            except TargetError as error:
+                if not passing(error) or attempt == ATTEMPTS - 1:
+                    raise failure from error
+                await self.back_off(error, attempt)
+        raise failure
+
+    async def back_off(self, failure: TargetError, attempt: int) -> None:
+        """Leave the service alone for a while; raise `failure` when there is no time for that."""
+        wish = failure.retry_after
+        if wish is None:
+            seconds = min(LONGEST_BACKOFF, 0.5 * 2**attempt) * self.clock.random()
+        else:
+            seconds = wish * (1 + 0.1 * self.clock.random())
+        if wish is not None and wish > LONGEST_WISH:
+            raise Trouble(
+                _("{reason}; the service asks to wait {seconds:g} s, which is too long").format(
+                    reason=failure.sentence, seconds=wish
+                )
+            )
+        if self.clock.now() + seconds >= self.ends:
+            raise failure
+        await self.clock.sleep(seconds)
+
+    async def read_answer(self, step: Step, run: Run, seconds: float) -> Turn:
         with self.operation("read_answer") as operation:
             messages = await self.target.list_messages(self.thread_id, self.last_message)
-            steps = await self.target.list_steps(self.thread_id, run.id)
+            steps = await self.list_steps(run)
             mine = answered(messages, run.id)
-            calls = tuple(call for step in steps for call in step.calls)
+            calls = completed((call for each in steps for call in each.calls), self.answers.given)
+            calls = by_declared_name(calls, self.tools(step))
             text = "\n\n".join(message.text for message in mine if message.text)
             sources = picture_sources(calls, mine)[:PICTURES]
             operation.id = mine[-1].id if mine else ""
@@ -407,7 +658,7 @@ class Conversation:
                 step=self.step,
                 text=text,
                 status=run.status,
-                calls=tuple(Called(call.name, call.arguments, call.output) for call in calls),
+                calls=tuple(Called(call.name, call.arguments, call.output, call.trouble) for call in calls),
                 images=len(sources),
                 seconds=seconds,
                 input_tokens=usage.input_tokens if usage else None,
@@ -418,7 +669,26 @@ class Conversation:
         images = await asyncio.gather(*map(self.fetch, sources))
         for index, image in enumerate(images, 1):
             self.keep(index, image)
-        return Turn(text, run.status, calls, tuple(images), usage, seconds, run.last_error)
+        return Turn(
+            text,
+            run.status,
+            calls,
+            tuple(images),
+            usage,
+            seconds,
+            run.last_error,
+            parameters=self.parameters(step),
+            folder=self.folder,
+        )
+
+    async def list_steps(self, run: Run) -> tuple[RunStep, ...]:
+        try:
+            return await self.target.list_steps(self.thread_id, run.id)
+        except TargetError as error:
+            if error.status not in (404, 405, 501):
+                raise
+        self.warn((_("the service lists no run steps, so calls of its own tools cannot be seen"),))
+        return ()
 
     async def fetch(self, source: str) -> Image:
         if "://" not in source:
@@ -439,11 +709,11 @@ class Conversation:
 
     # ── the verdicts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def judge(self, number: int, expectations: Sequence[Expectation], turn: Turn) -> tuple[Outcome, str]:
+    async def judge(self, number: int, expectations: Sequence[Expectation], turn: Turn) -> tuple[Outcome, str]:
         outcomes, reason = [Outcome.PASSED], ""
         for expectation in expectations:
             try:
-                verdict = expand(expectation, self.values).check.evaluate(turn)
+                verdict = await self.evaluate(expand(expectation, self.values).check, turn)
             except (EmptyValue, UnknownVariable) as error:
                 verdict = Verdict(Outcome.ERROR, valueless(error))
             at = expectation.place(verdict)
@@ -466,10 +736,22 @@ class Conversation:
                 reason = reason or f"`{expectation.name}`: {verdict.message}"
         return worst(outcomes), reason
 
-    def judge_whole(self, expectations: Sequence[Expectation], turns: Sequence[Turn]) -> tuple[Outcome, str]:
+    async def evaluate(self, check: Check, turn: Turn) -> Verdict:
+        """What a check finds, away from the event loop if it may take its time."""
+        all_of_it = tuple(within(check))
+        if not self.trusted and any(getattr(each, "runs_code", False) for each in all_of_it):
+            return Verdict(
+                Outcome.ERROR,
+                _("it runs code of the flow's folder, which is not permitted; see `runflow trust` and `--allow-tools`"),
+            )
+        if any(getattr(each, "blocks", False) for each in all_of_it):
+            return await asyncio.to_thread(check.evaluate, turn)
+        return check.evaluate(turn)
+
+    async def judge_whole(self, expectations: Sequence[Expectation], turns: Sequence[Turn]) -> tuple[Outcome, str]:
         began = self.clock.now()
         self.emit(StepStarted(0, "", expectations[0].key.line, ()))
-        outcome, reason = self.judge(0, expectations, whole(turns))
+        outcome, reason = await self.judge(0, expectations, replace(whole(turns), folder=self.folder))
         self.emit(StepEnded(0, outcome, self.clock.now() - began, reason))
         return outcome, reason
 
@@ -499,11 +781,15 @@ class Conversation:
         if run.status != self.status:
             self.emit(RunStatusChanged(self.step, run.id, run.status))
         self.live, self.status = None if run.status in ENDED else run, run.status
+        if run.status != RunStatus.REQUIRES_ACTION:
+            self.answers.since = None
 
     def overdue(self, limit: float) -> str:
+        if self.answering:
+            return _("`{function}` had given no answer after {seconds:g} s").format(function=self.answering, seconds=limit)
         if self.live is None:
             return _("the step was not over after {seconds:g} s").format(seconds=limit)
-        if self.status in WAITING:
+        if self.status in WAITING or self.status == RunStatus.REQUIRES_ACTION:
             return _("the run was still `{status}` after {seconds:g} s").format(status=self.status, seconds=limit)
         return _("the run was in the unknown state `{status}` after {seconds:g} s").format(status=self.status, seconds=limit)
 
@@ -568,6 +854,10 @@ class Conversation:
             if not hurry:
                 await self.clean_up(hurry=True)
             raise
+        finally:
+            if self.toolbox is not None:
+                await self.toolbox.close()
+                self.toolbox = None
 
     async def delete_all(self) -> None:
         """Newest first, each whatever became of the others; raise the first Trouble."""
@@ -636,6 +926,45 @@ def sampled(sample: str | Sample | None) -> Sample | None:
     return Sample(sample) if isinstance(sample, str) else sample
 
 
+def unanswered(written: Settings) -> Settings:
+    """The same without the answers of its functions: those are no business of the service's, and may use values that are
+    saved only later."""
+    if not written.tools:
+        return written
+    tools = tuple(
+        replace(tool, function=replace(tool.function, answer=None)) if tool.function else tool for tool in written.tools
+    )
+    return replace(written, tools=tools)
+
+
+def identity(call: ToolCall) -> tuple[str, str, str]:
+    return call.id, call.name, call.arguments
+
+
+def alike(calls: Sequence[ToolCall], others: Sequence[ToolCall]) -> bool:
+    """Whether these are the same calls in the same order."""
+    return list(map(identity, calls)) == list(map(identity, others))
+
+
+def asks_again(now: Run, before: Run) -> bool:
+    """Whether the run still waits for the outputs it asked for before."""
+    if now.status != RunStatus.REQUIRES_ACTION:
+        return False
+    asked, calls = set(map(identity, before.required_calls)), now.required_calls
+    return not calls or alike(calls, before.required_calls) or any(call.id and identity(call) in asked for call in calls)
+
+
+def final(failure: TargetError) -> bool:
+    """Whether the service has said all there is to say: nobody need ask again, nor look what became of it."""
+    return 300 <= failure.status < 400 or failure.status in (401, 403) or failure.code in BILLS
+
+
+def passing(failure: TargetError) -> bool:
+    """Whether it may pass by itself: no answer or none that can be read, too many requests, trouble of the service's own."""
+    status = failure.status
+    return status < 300 or status in (408, 425, 429) or (status >= 500 and status not in (501, 505))
+
+
 def has_id(id: str) -> None:
     if not id:
         raise Trouble(_("the answer has no `id`"))
@@ -646,15 +975,18 @@ def same(name: str, got: str, sent: str | None) -> None:
         raise Trouble(_("the answer has another `{name}`: {got} instead of {sent}").format(name=name, got=got, sent=sent))
 
 
+def within(check: Check) -> Iterator[Check]:
+    """The check itself and the checks it is made of, at every depth."""
+    yield check
+    inner = getattr(check, "value", None)
+    for each in inner if isinstance(inner, tuple) else ():
+        if isinstance(each, Expectation):
+            yield from within(each.check)
+
+
 def expects_status(expectations: Sequence[Expectation]) -> bool:
     """Whether one of the checks, or of the checks within them, judges the run's status."""
-    for expectation in expectations:
-        inner = getattr(expectation.check, "value", None)
-        if expectation.name == "status":
-            return True
-        if isinstance(inner, tuple) and expects_status([each for each in inner if isinstance(each, Expectation)]):
-            return True
-    return False
+    return any(each.name == "status" for expectation in expectations for each in within(expectation.check))
 
 
 def ended_badly(run: Run) -> str:

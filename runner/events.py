@@ -100,7 +100,7 @@ class TextArrived:
 @dataclass(frozen=True, slots=True)
 class FunctionAnswered:
     """A call of one of the author's functions was answered. `by` is the key that answered it, such as `returns` or `python`,
-    or `parameters` when the arguments did not fit them; `trouble` says what went wrong with it."""
+    or `parameters` when the arguments did not fit them, or empty when nobody did; `trouble` says what went wrong with it."""
 
     step: int
     call: str

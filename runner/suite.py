@@ -14,7 +14,9 @@ from runner.events import Emit, Envelope, Event, SuiteEnded, SuiteStarted
 from runner.targets import Connection, Target, open_target
 
 if TYPE_CHECKING:
+    from runner.model import Flow
     from runner.plan import Case
+    from runner.tools import Ask
 
 __all__ = ["SavePicture", "run"]
 
@@ -32,13 +34,16 @@ def run(
     trace: Callable[[str], None] | None = None,
     clock: Clock | None = None,
     wall: Callable[[], float] = time.time,
+    trusted: "Callable[[Flow], bool] | None" = None,
+    ask: "Ask | None" = None,
 ) -> None:
     """Play the cases one after another and emit what happens, from SuiteStarted to SuiteEnded.
 
+    `trusted` says whether a flow's code and URLs may be used; none may unless told. `ask` reaches the person at the terminal.
     Raises ConnectionProblem before anything is emitted or sent. An exception that is a bug leaves after SuiteEnded.
     """
     target = open_target(connection, environment, trace=trace)
-    suite = Suite(cases, target, connection, emit, save_picture, clock or LoopClock(), wall)
+    suite = Suite(cases, target, connection, emit, save_picture, clock or LoopClock(), wall, trusted, ask, trace is not None)
     asyncio.run(suite.play())
 
 
@@ -53,6 +58,9 @@ class Suite:
     save_picture: SavePicture | None
     clock: Clock
     wall: Callable[[], float]
+    trusted: "Callable[[Flow], bool] | None" = None
+    ask: "Ask | None" = None
+    debug: bool = False
     signal: int = 0
     deaf: bool = False
     playing: set[asyncio.Task[object]] = field(default_factory=set)
@@ -97,6 +105,9 @@ class Suite:
                 clock=self.clock,
                 save_image=save_image if self.save_picture else None,
                 streaming=self.connection.streaming,
+                trusted=self.trusted is not None and self.trusted(case.flow),
+                ask=self.ask,
+                debug=self.debug,
             )
         )
         self.playing.add(task)

@@ -26,14 +26,29 @@ Piece = bytes | float | Exception
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Nothing waits here: when all are waiting, time jumps to the next timer."""
+    """Nothing waits here: when all are waiting, time jumps to the next timer. It stands still while a thread works."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.threads = 0
         super().__init__(Jump(self))
 
     def time(self) -> float:
         return self.seconds
+
+    def run_in_executor(self, executor: Any, func: Any, *arguments: Any) -> Any:  # type: ignore[override]
+        future = super().run_in_executor(executor, func, *arguments)
+        self.threads += 1
+        future.add_done_callback(self.rest)
+        return future
+
+    def rest(self, _future: object) -> None:
+        self.threads -= 1
+
+    async def shutdown_default_executor(self, *arguments: Any) -> None:
+        self.threads += 1
+        await super().shutdown_default_executor(*arguments)
+        self.threads -= 1
 
 
 class Jump(selectors.DefaultSelector):
@@ -42,7 +57,7 @@ class Jump(selectors.DefaultSelector):
         self.loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
+        ready = super().select(60 if self.loop.threads and timeout != 0 else 0)
         if ready or timeout == 0:
             return ready
         assert timeout is not None, "everything waits for ever"

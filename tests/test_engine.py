@@ -297,17 +297,6 @@ def test_a_completed_run_that_should_have_failed_is_a_failure() -> None:
     assert Outcome.FAILED == result.outcome
 
 
-def test_a_function_call_is_an_error_and_the_run_is_cancelled() -> None:
-    call = {"id": "c1", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
-    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [call]}}
-    talk = polled().asks("GET", "/threads/t1/runs/r1").answers(**run("requires_action", required_action=action))
-    talk.asks("POST", "/threads/t1/runs/r1/cancel").answers(**run("cancelling"))
-    talk.asks("GET", "/threads/t1/runs/r1").answers(**run("cancelled"))
-    result = played(closing(talk), flow())
-    assert "the assistant asks for an answer from `get_order`: functions cannot be answered yet" == result.reason
-    assert Outcome.ERROR == result.outcome
-
-
 def test_an_unknown_state_is_waited_out() -> None:
     result = played(closing(reading(polled("pondering", "completed"))), flow())
     assert (Outcome.PASSED, ["queued", "pondering", "completed"]) == (result.outcome, result.statuses)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runner.model import Assistant, Flow, RunOverrides, Sample, Step, ThreadSetup, Tool
+from runner.model import Assistant, Flow, Function, RunOverrides, Sample, Step, ThreadSetup, Tool
 from runner.registry import targets
 from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, lacking, open_target
 from runner.targets.assistant_api import AssistantApi, refused_certificate
@@ -221,14 +221,26 @@ def test_what_a_flow_needs_and_a_target_lacks_is_said_before_the_first_call() ->
     )
     little = Capabilities(tools=frozenset({"text_to_image"}), sampling=frozenset({"max_tokens"}), existing=False)
     assert [
-        "target `small` has no tool `my-plugin`",
+        "target `small` runs no plug-ins; `my-plugin` would run with `--target dashscope` or `--target dashscope-cn`",
         "target `small` has no tool `rag`",
         "target `small` knows no `top_k`",
         "target `small` cannot use an existing assistant by `id`",
         "target `small` cannot use an existing thread by `id`",
     ] == list(lacking(needy, "small", little))
     assert [] == list(lacking(needy, "dashscope", DashScope.capabilities))
-    assert ["target `embedded` has no tool `my-plugin`"] == list(lacking(needy, "embedded", Embedded.capabilities))
+    assert [
+        "target `embedded` runs no plug-ins; `my-plugin` would run with `--target dashscope` or `--target dashscope-cn`"
+    ] == list(lacking(needy, "embedded", Embedded.capabilities))
+
+
+def test_a_target_without_functions_is_refused_a_flow_with_one() -> None:
+    asking = Flow(
+        assistant=Assistant(model="m", tools=(Tool("function", function=Function("get_order", {"type": "object"})),)),
+        steps=(Step(user="Hi."),),
+        path=Path("x.yaml"),
+    )
+    assert ["target `small` cannot call functions"] == list(lacking(asking, "small", Capabilities(functions=False)))
+    assert [] == list(lacking(asking, "embedded", Embedded.capabilities))
 
 
 def test_the_reason_of_a_refused_certificate_is_found_beneath() -> None:

@@ -67,16 +67,27 @@ class ConnectionProblem(Exception):
 class TargetError(Exception):
     """A call that gave no usable answer: `call` is like `POST /threads`; status 0 means that no answer came.
 
-    `message` is a sentence for people; `code` and `request_id` are the service's, empty if it gave none.
+    `message` is a sentence for people; `code` and `request_id` are the service's, empty if it gave none. `retry_after` is
+    how many seconds it asks to be left alone, if it does.
     """
 
-    def __init__(self, call: str, message: str, *, status: int = 0, code: str = "", request_id: str = "") -> None:
+    def __init__(
+        self,
+        call: str,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        request_id: str = "",
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.call = call
         self.message = message
         self.status = status
         self.code = code
         self.request_id = request_id
+        self.retry_after = retry_after
 
     @property
     def sentence(self) -> str:
@@ -144,11 +155,19 @@ def open_target(
 
 def lacking(flow: Flow, name: str, capabilities: Capabilities) -> Iterator[str]:
     """What a flow needs and the target called `name` does not have, in sentences."""
+    from runner.schema import BUILT_IN_TOOLS
+
     wanted = (*flow.assistant.tools, *(tool for step in flow.steps if step.run for tool in step.run.tools or ()))
     if not capabilities.functions and any(tool.function for tool in wanted):
         yield _("target `{target}` cannot call functions").format(target=name)
     for type_ in dict.fromkeys(tool.type for tool in wanted if not tool.function):
-        if capabilities.tools is not None and type_ not in capabilities.tools:
+        if capabilities.tools is None or type_ in capabilities.tools:
+            continue
+        if type_ not in BUILT_IN_TOOLS:
+            yield _("target `{target}` runs no plug-ins; `{tool}` would run with {others}").format(
+                target=name, tool=type_, others=elsewhere()
+            )
+        else:
             yield _("target `{target}` has no tool `{tool}`").format(target=name, tool=type_)
     chosen: tuple[Sampling, ...] = (flow.assistant, *(step.run for step in flow.steps if step.run))
     for setting in ("temperature", "top_p", "top_k", "max_tokens"):
@@ -158,3 +177,10 @@ def lacking(flow: Flow, name: str, capabilities: Capabilities) -> Iterator[str]:
         yield _("target `{target}` cannot use an existing assistant by `id`").format(target=name)
     if not capabilities.existing and flow.thread is not None and flow.thread.id is not None:
         yield _("target `{target}` cannot use an existing thread by `id`").format(target=name)
+
+
+def elsewhere() -> str:
+    """The targets that run plug-ins, as options of the command."""
+    from runner.registry import targets
+
+    return _(" or ").join(f"`--target {name}`" for name, kind in targets.items() if kind.capabilities.tools is None)

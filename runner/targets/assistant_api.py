@@ -28,6 +28,7 @@ from runner.transport.network import TIMEOUTS, Network, TooLarge, body_of, open_
 from runner.transport.public import IMAGE_SECONDS, Unreachable, fetch, fetch_public
 from runner.wire import WireError
 from runner.wire import assistant_api as wire
+from runner.wire.patience import retry_after
 from runner.wire.sse import EventDecoder, ServerEvent
 from runner.words import _
 
@@ -303,7 +304,12 @@ class AssistantApi:
             message = ": ".join(filter(None, (message, self.advice())))
         error, request_id = told or (ServiceError("", ""), "")
         return TargetError(
-            call, self.without_key(message), status=status, code=self.without_key(error.code), request_id=request_id
+            call,
+            self.without_key(message),
+            status=status,
+            code=self.without_key(error.code),
+            request_id=request_id,
+            retry_after=retry_after(headers),
         )
 
     def advice(self) -> str:

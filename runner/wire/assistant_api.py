@@ -229,21 +229,32 @@ def decode_step(payload: object) -> RunStep:
 
 
 def decode_call(payload: object) -> ToolCall:
-    """A tool call: a function's, or `{"type": T, T: {…}}`, also under `plugin_name`, also without `type`."""
+    """A tool call: a function's, or `{"type": T, T: {…}}`, also under `plugin_name`, without `type`, or without the inside."""
     call = mapping(payload, "tool call")
-    kind = text(call, "type")
-    inner = optional(call, kind) or optional(call, "plugin_name")
-    if not inner:
-        kind, inner = next(((key, value) for key, value in call.items() if isinstance(value, Mapping) and value), (kind, {}))
-    is_function = kind == "function"
+    kind, inner = inside(call)
     output = inner.get("output")
     return ToolCall(
         id=text(call, "id"),
-        name=text(inner, "name") if is_function else kind,
+        name=text(inner, "name") if kind == "function" else kind,
         arguments=as_json_text(inner.get("arguments")) or "",
         output=as_json_text(output if not is_none(output) or output == "" else inner.get("outputs")),
-        is_function=is_function,
+        is_function=kind == "function",
     )
+
+
+def inside(call: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+    """What kind of tool is called, and where its arguments and output stand."""
+    kind, plugin = text(call, "type"), call.get("plugin_name")
+    if isinstance(plugin, str) and plugin and kind in ("", "plugin", "plugin_name"):
+        return plugin, next((each for each in (call.get(plugin), call.get(kind)) if isinstance(each, Mapping)), call)
+    for key in (kind, "plugin_name"):
+        found = call.get(key)
+        if isinstance(found, Mapping) and found:
+            return kind or text(found, "name") or key, found
+    for key, value in call.items():
+        if isinstance(value, Mapping) and value:
+            return kind or key, value
+    return kind, call
 
 
 def decode_usage(usage: Mapping[str, object]) -> Usage | None:
@@ -388,6 +399,8 @@ def differences(sent: Mapping[str, object], body: Mapping[str, object], kind: st
             continue
         if is_none(got):
             yield _("the service's {kind} does not say its `{key}`").format(kind=kind, key=key)
+        elif key == "tools":
+            yield from other_tools(value, got, kind)
         elif key not in JUDGED:
             yield _("the service's {kind} has another `{key}`: {got} instead of {sent}").format(
                 kind=kind, key=key, got=brief(got), sent=brief(value)
@@ -401,6 +414,36 @@ def alike(sent: object, got: object) -> bool:
     if isinstance(sent, list) and isinstance(got, list):
         return len(sent) == len(got) and all(map(alike, sent, got))
     return sent == got or (is_none(sent) and is_none(got))
+
+
+def other_tools(sent: object, got: object, kind: str) -> Iterator[str]:
+    """How echoed tools differ, by name alone: their settings may hold a secret. A service may leave out what it was told
+    about a tool, and may list them in an order of its own."""
+    wanted, found = named_tools(sent), named_tools(got)
+    if sorted(wanted) != sorted(found):
+        yield _("the service's {kind} has other tools: {got} instead of {sent}").format(
+            kind=kind, got=", ".join(map(brief, found)) or _("none"), sent=", ".join(map(brief, wanted))
+        )
+        return
+    for name, tool in wanted.items():
+        for key, value in tool.items():
+            echoed = found[name].get(key)
+            if not is_none(echoed) and not alike(value, echoed):
+                yield _("the service's {kind} has another `{key}` for the tool `{tool}`").format(kind=kind, key=key, tool=name)
+
+
+def named_tools(tools: object) -> dict[str, Mapping[str, object]]:
+    """Tools by what a call of them is called; of a function, what is within `function`."""
+    named: dict[str, Mapping[str, object]] = {}
+    for tool in tools if isinstance(tools, list) else []:
+        told = tool if isinstance(tool, Mapping) else {}
+        inner = told.get("function")
+        if isinstance(inner, Mapping):
+            told, name = inner, inner.get("name")
+        else:
+            name = told.get("type")
+        named[name if isinstance(name, str) else "?"] = told
+    return named
 
 
 def brief(value: object) -> str:
