@@ -6,20 +6,15 @@ What it cannot do it says: it runs no code, searches nothing and looks into no d
 """
 
 import json
-import operator
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from runner.embedded.calculator import calculate, formula_in
 from runner.embedded.objects import Json
 from runner.model import Sample
-
-if TYPE_CHECKING:
-    import ast
 
 __all__ = [
     "FunctionCall",
@@ -28,7 +23,6 @@ __all__ = [
     "Reply",
     "ToolUse",
     "answer",
-    "calculate",
     "calculated",
     "found",
     "no_passages",
@@ -348,26 +342,6 @@ def painted(url: str, now: float) -> Json:
 
 # ── calculating ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-SIGNS = (
-    (r"\bplus\b|足す|たす|加上|加", "+"),
-    (r"\bminus\b|引く|ひく|减去|减|[−–]", "-"),
-    (r"\b(?:multiplied by|times)\b|掛ける|かける|乘以|乘|[×✕]|(?<=\d)\s*x\s*(?=\d)", "*"),
-    (r"\bdivided by\b|割る|わる|除以|÷", "/"),
-    (r"\^", "**"),
-    (r"(?<=\d),(?=\d{3}(?!\d))", ""),
-)
-FORMULA = r"[-(\d.][\d\s.()+\-*/%]{0,98}[\d)]"
-OPERATORS: Mapping[str, Callable[[float, float], float]] = {
-    "Add": operator.add,
-    "Sub": operator.sub,
-    "Mult": operator.mul,
-    "Div": operator.truediv,
-    "FloorDiv": operator.floordiv,
-    "Mod": operator.mod,
-    "Pow": operator.pow,
-}
-LARGEST, STEEPEST, LONGEST = 1e15, 64, 100
-
 
 def calculation(request: Request) -> Reply | None:
     formula = formula_in(request.message)
@@ -386,48 +360,6 @@ def calculated(formula: str) -> Json:
         return {"formula": formula, "result": calculate(formula)}
     except ValueError as error:
         return {"formula": formula, "error": str(error)}
-
-
-def formula_in(message: str) -> str:
-    """The first formula in a message, in plain signs, or nothing."""
-    text = unicodedata.normalize("NFKC", message)
-    for words, sign in SIGNS:
-        text = re.sub(words, sign, text, flags=re.IGNORECASE)
-    formulas = (match[0].strip() for match in re.finditer(FORMULA, text))
-    return next((formula for formula in formulas if re.search(r"[\d)]\s*[-+*/%]{1,2}\s*[-(\d.]", formula)), "")
-
-
-def calculate(formula: str) -> str:
-    """The value of a small arithmetic formula; raise ValueError with the reason when there is none."""
-    import ast
-
-    if len(formula) > LONGEST:
-        raise ValueError("too long")
-    try:
-        value = evaluate(ast.parse(formula.lstrip("0 ") or "0", mode="eval").body)
-    except SyntaxError as error:
-        raise ValueError("not a formula") from error
-    except ZeroDivisionError as error:
-        raise ValueError("division by zero") from error
-    except OverflowError as error:
-        raise ValueError("too large") from error
-    return format(value, ".12g")
-
-
-def evaluate(node: "ast.expr") -> float:
-    import ast
-
-    match node:
-        case ast.Constant(value=int() | float() as value) if abs(value) <= LARGEST:
-            return value
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
-            return -evaluate(operand) if isinstance(sign, ast.USub) else evaluate(operand)
-        case ast.BinOp(left=left, op=sign, right=right) if type(sign).__name__ in OPERATORS:
-            first, second = evaluate(left), evaluate(right)
-            if isinstance(sign, ast.Pow) and (abs(second) > STEEPEST or (first < 0 and second != int(second))):
-                raise ValueError("too large")
-            return OPERATORS[type(sign).__name__](first, second)
-    raise ValueError("too large" if isinstance(node, ast.Constant) else "not a formula")
 
 
 # ── tools that only say what they would do ───────────────────────────────────────────────────────────────────────────
