@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import DISTRIBUTION
+from runner.embedded.faults import Fault, parse
 from runner.embedded.service import BASE, Request, Response, Service, failure
 from runner.embedded.store import Store, StoreProblem
 from runner.hosts import is_loopback
@@ -24,6 +25,9 @@ from runner.words import _
 if TYPE_CHECKING:
     from starlette.requests import Request as HttpRequest
     from starlette.types import ASGIApp, Receive, Scope, Send
+    from uvicorn import Server
+
+    from runner.embedded.models import Model
 
 __all__ = ["Announce", "Guard", "ServeProblem", "ServeSettings", "application", "chosen_token", "serve"]
 
@@ -50,7 +54,7 @@ class ServeProblem(Exception):
 class ServeSettings:
     """How to serve. Port 0 takes a free one; without a token a random one is made; without `db` nothing is kept.
 
-    `latency` is how long a run takes, in seconds.
+    `latency` is how long a run of the script takes, in seconds; `faults` are what goes wrong, as `--fault` has them.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +62,7 @@ class ServeSettings:
     db: Path | None = None
     token: str | None = None
     latency: float = 0.5
+    faults: tuple[str, ...] = ()
 
 
 def chosen_token(environment: Mapping[str, str], name: str | None = None, given: str | None = None) -> str | None:
@@ -70,8 +75,8 @@ def chosen_token(environment: Mapping[str, str], name: str | None = None, given:
     return environment.get(name or "RUNFLOW_TOKEN") or None
 
 
-def serve(settings: ServeSettings, announce: Announce) -> None:
-    """Serve until SIGINT or SIGTERM; raise ServeProblem when it cannot begin."""
+def serve(settings: ServeSettings, announce: Announce, model: "Model | None" = None) -> None:
+    """Serve until SIGINT or SIGTERM, answered by the model or by the script; raise ServeProblem when it cannot begin."""
     try:
         import starlette  # noqa: F401
         import uvicorn
@@ -81,6 +86,7 @@ def serve(settings: ServeSettings, announce: Announce) -> None:
 
     refuse_open_door(settings)
     token = settings.token or secrets.token_urlsafe(32)
+    faults = wanted_faults(settings)
     try:
         store = Store(settings.db)
     except StoreProblem as error:
@@ -88,7 +94,8 @@ def serve(settings: ServeSettings, announce: Announce) -> None:
     with closing(store), closing(listening(settings)) as listener:
         port = listener.getsockname()[1]
         shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-        app = application(Service(store, latency=settings.latency), Guard(token, settings.host, port))
+        service = Service(store, latency=settings.latency, faults=faults, model=model)
+        app = application(service, Guard(token, settings.host, port))
         quiet = {"log_config": None, "log_level": "critical", "access_log": False, "server_header": False}
         plain = {"loop": "asyncio", "http": "h11", "ws": "none", "lifespan": "off"}
         config = uvicorn.Config(app, timeout_graceful_shutdown=1, **quiet, **plain)  # type: ignore[arg-type]
@@ -101,10 +108,30 @@ def serve(settings: ServeSettings, announce: Announce) -> None:
         previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             announce(f"http://{shown}:{port}{BASE}", token)
-            server.run(sockets=[listener])
+            run(server, listener, service)
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def run(server: "Server", listener: socket.socket, service: Service) -> None:
+    """Serve to the end, and hang up on the model within the same event loop."""
+    import asyncio
+
+    async def session() -> None:
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            await service.hang_up()
+
+    asyncio.run(session())
+
+
+def wanted_faults(settings: ServeSettings) -> list[Fault]:
+    try:
+        return [parse(text) for text in settings.faults]
+    except ValueError as error:
+        raise ServeProblem(str(error)) from error
 
 
 def refuse_open_door(settings: ServeSettings) -> None:
