@@ -61,7 +61,9 @@ class StepReport:
         """The tool calls of the answer; where it tells none, or never came, what was answered."""
         if self.answer is not None and self.answer.calls:
             return self.answer.calls
-        return tuple(Called(each.name, each.arguments, each.output, each.trouble) for each in self.functions)
+        return tuple(
+            Called(each.name, each.arguments, each.output if each.by else None, each.trouble) for each in self.functions
+        )
 
 
 @dataclass(frozen=True, slots=True)

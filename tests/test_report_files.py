@@ -124,7 +124,7 @@ def test_junit_tells_the_calls_and_what_was_wrong_with_them() -> None:
     assert '2 → cancel_order {"order": 1234, "reason": "changed my mind"} → {"error": "`order_id` is missing"}' in orders
     assert "2 ! `order_id` is missing\n2 → get_time" in orders
     assert "1 ! `stock.py:count` raised KeyError: '藍色の絵の具'" in stock
-    assert "\ncount: `stock.py:count` raised KeyError" in (root.findtext(".//error") or "")
+    assert "\n`stock.py:count` raised KeyError" in (root.findtext(".//error") or "")
 
 
 def test_junit_has_a_suite_for_each_file_and_names_the_line() -> None:

@@ -23,7 +23,8 @@ __all__ = ["command"]
     cls=Command,
     help=_(
         "Show the exact API calls a flow will make, without making any: no key is needed, nothing is sent. "
-        "What an answer decides, such as whether a picture is fetched, is taken from the embedded service."
+        "What an answer decides, such as whether a picture is fetched, is taken from the embedded service. No code runs and "
+        "no function is asked: what it would answer is shown as who would."
     ),
     examples=[
         ("runflow plan workflows/paint.yaml", _("for the target that `runflow` would choose")),
@@ -83,11 +84,20 @@ def drawn(job: Job, rehearsed: "Rehearsal") -> str:
         title(job),
         _("target: {name} ({reason}), {url}").format(name=connection.target, reason=connection.reason, url=connection.base_url),
     ]
+    lines += answering(job)
     for number, call in enumerate(rehearsed.calls, 1):
         until = "  " + _("(until the run has ended)") if call.repeated else ""
         lines.append(f"{number:>3}  {call.method:<6} {call.path}{until}")
         lines += [f"            {line}" for line in body(call)]
     return inert(visible("\n".join(line.rstrip() for line in lines)))
+
+
+def answering(job: Job) -> list[str]:
+    """Who answers each function, one a line; nothing for a flow without functions."""
+    from runner.cli.rehearsal import answered_by, functions_of
+
+    rows = [(function.name, answered_by(function) or _("nobody")) for function in functions_of(job.case.flow)]
+    return [_("function {name}: answered by {key}").format(name=name, key=key) for name, key in rows]
 
 
 def body(call: "Call") -> Sequence[str]:
@@ -109,6 +119,7 @@ def body(call: "Call") -> Sequence[str]:
 def machine_form(rehearsed: Sequence[tuple[Job, "Rehearsal"]]) -> str:
     from dataclasses import asdict
 
+    from runner.cli.rehearsal import answered_by, functions_of
     from runner.reporters.json import dumps
 
     cases = [
@@ -119,6 +130,7 @@ def machine_form(rehearsed: Sequence[tuple[Job, "Rehearsal"]]) -> str:
             "target": job.connection.target,
             "reason": job.connection.reason,
             "base_url": job.connection.base_url,
+            "functions": {function.name: answered_by(function) for function in functions_of(job.case.flow)},
             "calls": [asdict(call) for call in each.calls],
         }
         for job, each in rehearsed

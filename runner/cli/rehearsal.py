@@ -1,7 +1,7 @@
 """Play a case against the embedded service as if it were another, and write down the calls: nothing leaves the process."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,13 +11,13 @@ import httpx
 from runner import engine
 from runner.embedded.service import Service
 from runner.events import CaseEnded, Event
-from runner.model import Flow
+from runner.model import Asks, ByHttp, ByPython, Flow, Function, Replies, Returns, Step, Tool
 from runner.plan import Case
 from runner.registry import targets
 from runner.targets import Connection, Target
 from runner.transport.embedded import BASE_URL, EmbeddedTransport
 
-__all__ = ["Call", "Rehearsal", "rehearse"]
+__all__ = ["Call", "Rehearsal", "answered_by", "functions_of", "rehearse"]
 
 KINDS = {
     "assistant": "assistant",
@@ -102,13 +102,14 @@ class Recorder(httpx.AsyncBaseTransport):
 
 
 async def rehearse(case: Case, connection: Connection) -> Rehearsal:
-    """The calls `connection` would see. What depends on answers is taken from the embedded service; checks are left out, and a
-    saved value is shown as its name."""
+    """The calls `connection` would see. What depends on answers is taken from the embedded service; checks are left out, a
+    saved value is shown as its name, and what code, a server or a person would answer as who would: none of them is asked.
+    """
     recorder = Recorder(EmbeddedTransport(Service()), urlsplit(connection.base_url).path.rstrip("/"))
     kind = targets[connection.target]
     staged: Any = type(kind.__name__, (kind,), {"transport": classmethod(lambda _cls, _connection: recorder)})
     target: Target = staged.open(connection, {connection.key_variable or "": "rehearsal"}, None)
-    flow = await existing(without_verdicts(case.flow), recorder)
+    flow = await existing(without_consequences(case.flow), recorder)
     ended: list[CaseEnded] = []
 
     def emit(event: Event) -> None:
@@ -124,9 +125,50 @@ async def rehearse(case: Case, connection: Connection) -> Rehearsal:
     return Rehearsal(tuple(recorder.calls), ended[0].reason if ended else "")
 
 
-def without_verdicts(flow: Flow) -> Flow:
-    """The same conversation, in which nothing can fail."""
-    return replace(flow, expect=(), steps=tuple(replace(step, expect=(), save=None) for step in flow.steps))
+def without_consequences(flow: Flow) -> Flow:
+    """The same conversation, in which nothing can fail, takes time or leaves the process."""
+    assistant = replace(flow.assistant, tools=staged_tools(flow.assistant.tools))
+    return replace(flow, assistant=assistant, expect=(), steps=tuple(map(staged_step, flow.steps)))
+
+
+def staged_step(step: Step) -> Step:
+    run = replace(step.run, tools=staged_tools(step.run.tools)) if step.run and step.run.tools else step.run
+    return replace(step, run=run, expect=(), save=None)
+
+
+def staged_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
+    return tuple(replace(tool, function=staged(tool.function)) if tool.function else tool for tool in tools)
+
+
+def staged(function: Function) -> Function:
+    """A function that answers at once and by itself."""
+    match function.answer:
+        case ByPython() | ByHttp() | Asks():
+            return replace(function, answer=Returns(f"{{{answered_by(function)}}}"))
+        case Replies(entries):
+            return replace(function, answer=Replies(tuple(replace(entry, after=None) for entry in entries)))
+    return function
+
+
+def functions_of(flow: Flow) -> tuple[Function, ...]:
+    """The functions of a flow's assistant, and those that its steps add."""
+    tools = (*flow.assistant.tools, *(tool for step in flow.steps if step.run for tool in step.run.tools or ()))
+    return tuple({tool.name: tool.function for tool in tools if tool.function}.values())
+
+
+def answered_by(function: Function) -> str:
+    """The answer key of a function with the code or the URL it names; empty when it has none."""
+    match function.answer:
+        case None:
+            return ""
+        case ByPython(code):
+            return f"python {code}"
+        case ByHttp(url):
+            return f"http {url}"
+        case Asks():
+            return "ask"
+        case answer:
+            return type(answer).__name__.lower()
 
 
 async def existing(flow: Flow, recorder: Recorder) -> Flow:

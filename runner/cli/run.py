@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runner.model import Flow
     from runner.plan import Case
     from runner.reporters import Redact, Reporter
+    from runner.reporters.terminal import Screen
     from runner.settings import Settings
     from runner.targets import Connection
 
@@ -191,12 +192,17 @@ def play(made: Sequence[Job], choices: Choices, environment: Mapping[str, str], 
     """Play every job, tell it to the reporters, and return the exit code the report comes to."""
     from runner import suite
     from runner.clean import Redactor
+    from runner.cli.ask import open_ask
+    from runner.cli.trust import permitted
     from runner.gallery import Gallery
     from runner.report import Fold
     from runner.targets import ConnectionProblem
 
     redact = Redactor(secrets(made, environment)).redact
-    reporters = told_to(choices, redact)
+    people = sys.stderr if "-" in choices.files.values() else sys.stdout
+    screen = open_screen(people, choices, redact)
+    reporters = [screen, *files_of(choices, redact)]
+    ask = open_ask(screen, people, sys.stdin, os.environ)
     fold = Fold()
     gallery = Gallery(choices.out or found.folder / found.out)
 
@@ -215,6 +221,8 @@ def play(made: Sequence[Job], choices: Choices, environment: Mapping[str, str], 
                 environment=environment,
                 save_picture=gallery.save,
                 trace=trace if choices.verbose > 1 else None,
+                trusted=lambda flow: choices.allow_tools or permitted(flow),
+                ask=ask,
             )
     except ConnectionProblem as problem:
         raise Refused(str(problem)) from problem
@@ -229,21 +237,24 @@ def secrets(made: "Sequence[Job]", environment: Mapping[str, str]) -> list[str]:
     return [environment[name] for name in variables if name and environment.get(name)]
 
 
-def told_to(choices: Choices, redact: "Redact") -> "list[Reporter]":
-    """The reporters of this run; people read standard error when standard output is a report."""
-    from runner.reporters import open_reporter
+def open_screen(people: TextIO, choices: Choices, redact: "Redact") -> "Screen":
+    """The reporter for people, who read standard error when standard output is a report."""
     from runner.reporters.terminal import open_terminal
 
-    screen = sys.stderr if "-" in choices.files.values() else sys.stdout
-    reporters = [
-        open_terminal(screen, redact, os.environ, verbose=choices.verbose > 0, quiet=choices.quiet, colour=not choices.no_color)
-    ]
+    return open_terminal(
+        people, redact, os.environ, verbose=choices.verbose > 0, quiet=choices.quiet, colour=not choices.no_color
+    )
+
+
+def files_of(choices: Choices, redact: "Redact") -> "Iterator[Reporter]":
+    """The reporters that write somewhere."""
+    from runner.reporters import open_reporter
+
     for name, value in choices.files.items():
         try:
-            reporters.append(open_reporter(name, value, redact))
+            yield open_reporter(name, value, redact)
         except OSError as error:
             raise WrongPath(f"`--{name} {value}`: {error.strerror}") from error
-    return reporters
 
 
 def closed(reporters: "Sequence[Reporter]") -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runner.model import Flow
     from runner.trust import Store
 
-__all__ = ["command", "needed", "refuse_untrusted"]
+__all__ = ["command", "permitted", "refuse_untrusted"]
 
 SHOWN = 10
 """How many importable files are named; the rest are counted."""
@@ -141,6 +141,13 @@ def say(*lines: str) -> None:
 
 
 # ── before a run ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def permitted(flow: "Flow") -> bool:
+    """Whether a flow that is about to be played may run its code and call its URLs, as it lies on disk now."""
+    from runner.trust import Store, needs
+
+    return not needs(flow) or (not is_ci(os.environ) and Store.of_user().permits(flow))
 
 
 def refuse_untrusted(flows: "Sequence[Flow]") -> None:

@@ -131,7 +131,7 @@ def complaints(case: CaseReport) -> str:
         lines.append(f"{case.path}:{check.line}:{check.column}: {check.message} [{check.check}]")
         lines += [f"  | {name}  {row}" for name, text in diagnostic(check, case.path).notes for row in text.splitlines()]
     lines += [f"{each.operation}: {each.message}" for each in case.all_operations if each.message]
-    lines += [f"{each.name}: {each.trouble}" for step in case.steps for each in step.calls if each.trouble]
+    lines += [each.trouble for step in case.steps for each in step.calls if each.trouble]
     lines += [step.reason for step in case.steps if step.reason and step.outcome != Outcome.SKIPPED]
     return "\n".join(dict.fromkeys([*lines, case.reason] if case.reason else lines))
 

@@ -4,6 +4,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, TextIO
@@ -33,14 +34,14 @@ from runner.events import (
 from runner.model import Outcome, RunStatus
 from runner.registry import reporter
 from runner.report import CaseReport, Fold, StepReport, diagnostic, fold_case, fold_step
-from runner.reporters import Guarded, Redact, Reporter, Sink, Stream
+from runner.reporters import Guarded, Redact, Sink, Stream
 from runner.reporters.json import compact
 from runner.words import _, ngettext
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["Look", "Terminal", "open_terminal"]
+__all__ = ["Look", "Screen", "Terminal", "open_terminal"]
 
 COLOURING = re.compile("\x1b\\[[0-9;]*m")
 SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -85,14 +86,31 @@ def open_terminal(
     verbose: bool = False,
     quiet: bool = False,
     colour: bool = True,
-) -> Reporter:
+) -> "Screen":
     """The terminal reporter for `stream`; `colour` false is `--no-color`."""
     from runner.reporters import Redacting
 
     look = Look.of(stream, environment)
     sink = Stream(stream)
     look = look if colour else replace(look, colour=False)
-    return Guarded(Terminal(Redacting(sink, redact), look, verbose=verbose, quiet=quiet), sink, redact)
+    return Screen(Terminal(Redacting(sink, redact), look, verbose=verbose, quiet=quiet), sink, redact)
+
+
+class Screen(Guarded):
+    """The guarded terminal reporter, which can make room for others."""
+
+    def __init__(self, terminal: "Terminal", sink: Sink, redact: Redact) -> None:
+        super().__init__(terminal, sink, redact)
+        self.terminal = terminal
+
+    @contextmanager
+    def held(self) -> Iterator[Sink]:
+        """Nothing on the screen moves meanwhile; what is written to the sink stays there."""
+        self.terminal.screen.stop()
+        try:
+            yield self.terminal.sink
+        finally:
+            self.terminal.screen.start()
 
 
 @reporter("terminal")
@@ -114,6 +132,7 @@ class Terminal:
         quiet: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.sink = sink
         self.look = look
         self.verbose = verbose
         self.quiet = quiet
@@ -275,7 +294,7 @@ class Conversation:
             case TextArrived():
                 self.text += event.text
             case FunctionAnswered():
-                self.answered.append(Called(event.name, event.arguments, event.output, event.trouble))
+                self.answered.append(Called(event.name, event.arguments, event.output if event.by else None, event.trouble))
             case OperationEnded():
                 self.operations.append(event)
                 self.doing = None
