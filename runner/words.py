@@ -1,17 +1,32 @@
 """Choose the language of the sentences people read; codes, keys and file formats stay English."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from gettext import GNUTranslations, NullTranslations, find, translation
 from pathlib import Path
 
-__all__ = ["_", "choose", "known", "languages", "listed", "nearest", "ngettext", "plain_name", "requested", "told"]
+__all__ = [
+    "_",
+    "choose",
+    "in_english",
+    "known",
+    "languages",
+    "listed",
+    "nearest",
+    "ngettext",
+    "plain_name",
+    "requested",
+    "told",
+]
 
 LOCALE = Path(__file__).parent / "locale"
 VARIABLES = ("RUNFLOW_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 
 chosen: NullTranslations = NullTranslations()
+for_model: ContextVar[bool] = ContextVar("for_model", default=False)
 
 
 def requested(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -49,8 +64,18 @@ def choose(language: str | None = None, environment: Mapping[str, str] = os.envi
     chosen = load((locale_name(language),) if language else requested(environment))
 
 
+@contextmanager
+def in_english() -> Iterator[None]:
+    """Within it sentences stay English, because they go to a model: its answers must not depend on who runs the flow."""
+    token = for_model.set(True)
+    try:
+        yield
+    finally:
+        for_model.reset(token)
+
+
 def _(message: str) -> str:
-    return chosen.gettext(message) if message else ""
+    return chosen.gettext(message) if message and not for_model.get() else message
 
 
 def told(sentence: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runner.checks.arguments import fault, read
 from runner.model import Answer, Asks, ByHttp, ByPython, Fails, Function, Replies, Returns, Tool, ToolCall
 from runner.tools.values import error, text_of
-from runner.words import _
+from runner.words import _, in_english
 
 if TYPE_CHECKING:
     from runner.tools.python import InProcess
@@ -77,7 +77,8 @@ class Toolbox:
             )
         if wrong := fault(call.arguments, function.parameters):
             trouble = _("`{tool}` was called with arguments that do not fit: {reason}").format(tool=call.name, reason=wrong)
-            return Answered(error(wrong), "parameters", trouble)
+            with in_english():
+                return Answered(error(fault(call.arguments, function.parameters)), "parameters", trouble)
         try:
             return sendable(await self.given(call, tool, function, function.answer))
         except NoAnswer as reason:
