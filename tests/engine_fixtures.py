@@ -189,7 +189,13 @@ def on_virtual_time(coroutine: Any) -> Any:
 
 
 def played(
-    talk: Talk, flow: Flow, *, streaming: bool = False, variables: Mapping[str, str] | None = None, **more: Any
+    talk: Talk,
+    flow: Flow,
+    *,
+    streaming: bool = False,
+    variables: Mapping[str, str] | None = None,
+    clock: LoopClock | None = None,
+    **more: Any,
 ) -> Played:
     """Play a flow through a dialogue; every exchange must have taken place."""
 
@@ -197,7 +203,12 @@ def played(
         events: list[Event] = []
         service = target(talk)
         outcome = await play(
-            Case(flow, "", variables or {}), service, events.append, clock=SteadyClock(), streaming=streaming, **more
+            Case(flow, "", variables or {}),
+            service,
+            events.append,
+            clock=clock or SteadyClock(),
+            streaming=streaming,
+            **more,
         )
         await service.close()
         return Played(outcome, events, asyncio.get_running_loop().time())
