@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 
@@ -16,8 +16,10 @@ from runner.checks.json_answer import (
     kind_of,
     loaded,
     misfit,
+    names_in_pattern,
     nested,
     same,
+    spelled,
     text_of,
 )
 from runner.checks.reader import shorten
@@ -30,9 +32,12 @@ __all__ = ["Difference", "difference", "differences", "dumps", "fault", "plain",
 NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 """A number as JSON spells it."""
 MOST_DIGITS = 400
-FURTHEST = 20
-"""How many schemas are looked at for one value, through references and alternatives."""
-ALTERNATIVES = ("anyOf", "oneOf", "allOf")
+LONGEST_NAME = 100
+"""A longer name is nobody's slip."""
+MOST_SCHEMAS = 200
+"""As many are looked at for one value, through references and alternatives."""
+ALTERNATIVES: Mapping[str, Callable[[Iterable[bool]], bool]] = {"anyOf": any, "oneOf": any, "allOf": all}
+"""Keywords with a list of schemas, and how many of them must fit."""
 
 Problem = tuple[str, str, str | None]
 Schema = Mapping[str, object]
@@ -81,33 +86,32 @@ def declared(value: object, schema: object, root: Schema) -> object:
     if isinstance(value, Mapping):
         return {str(name): declared(inner, property_of(str(name), known), root) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        items = next((each["items"] for each in known if "items" in each), {})
-        return [declared(item, items, root) for item in value]
-    types, among = types_of(known), choices(known)
+        return [declared(item, item_of(known), root) for item in value]
     if isinstance(value, Scalar):
-        if value.value is None or fits(value.value, types):
-            chosen = not among or any(same(choice, value.value) for choice in among)
-            return value.value if chosen or value.spelling not in among else value.spelling
-        return value.spelling if "string" in types else value.value
-    if isinstance(value, str) and types and "string" not in types:
-        return unquoted(value, types)
+        written = () if value.value is None else (value.spelling,)
+        return next((each for each in (value.value, *written) if possible(each, schema, root)), in_doubt(value, known))
+    if isinstance(value, str) and not possible(value, schema, root):
+        return next((each for each in unquoted(value) if possible(each, schema, root)), value)
     return value
 
 
-def unquoted(text: str, types: frozenset[str]) -> object:
-    """A text where no text is meant: the number or truth value it spells, if that is meant."""
-    if text in ("true", "false") and "boolean" in types:
-        return text == "true"
-    if types & {"number", "integer"} and len(text) <= MOST_DIGITS and re.fullmatch(NUMBER, text):
-        number = json.loads(text)
-        return number if isfinite(number) else text
-    return text
+def in_doubt(value: Scalar, known: tuple[Schema, ...]) -> object:
+    """What a plain word or number is where neither it nor its spelling can stand."""
+    return value.spelling if value.value is not None and "string" in types_of(known) else value.value
+
+
+def unquoted(text: str) -> Iterator[object]:
+    """The number or truth value that a text spells, if it does."""
+    if text in ("true", "false"):
+        yield text == "true"
+    elif len(text) <= MOST_DIGITS and re.fullmatch(NUMBER, text) and isfinite(float(text)):
+        yield json.loads(text)
 
 
 def meant(schema: object, root: Schema) -> Iterator[Schema]:
     """A schema and those it refers to or offers as alternatives; references within `root` only."""
     waiting, seen = [schema], 0
-    while waiting and seen < FURTHEST:
+    while waiting and seen < MOST_SCHEMAS:
         each = waiting.pop(0)
         seen += 1
         if not isinstance(each, Mapping):
@@ -128,6 +132,13 @@ def referred(reference: str, root: Schema) -> object:
     return found if mark == "#" else None
 
 
+def item_of(known: tuple[Schema, ...]) -> object:
+    """What the items of a list are; nothing is known where each place has a schema of its own."""
+    if any("prefixItems" in each for each in known):
+        return {}
+    return next((each["items"] for each in known if "items" in each), {})
+
+
 def types_of(known: tuple[Schema, ...]) -> frozenset[str]:
     found: list[object] = []
     for each in known:
@@ -136,7 +147,7 @@ def types_of(known: tuple[Schema, ...]) -> frozenset[str]:
     return frozenset(each for each in found if isinstance(each, str))
 
 
-def choices(known: tuple[Schema, ...]) -> tuple[object, ...]:
+def choices_of(known: tuple[Schema, ...]) -> tuple[object, ...]:
     """The values among which the schemas let choose; none when any will do."""
     found: list[object] = []
     for each in known:
@@ -161,6 +172,24 @@ def properties_of(known: tuple[Schema, ...]) -> frozenset[str]:
         properties = each.get("properties")
         found += properties if isinstance(properties, Mapping) else ()
     return frozenset(map(str, found))
+
+
+def possible(value: object, schema: object, root: Schema, looks: Iterator[int] | None = None) -> bool:
+    """Whether a value is of the type and among the choices that a schema declares; what else it says is not looked at."""
+    looks = iter(range(MOST_SCHEMAS)) if looks is None else looks
+    if not isinstance(schema, Mapping) or next(looks, None) is None:
+        return True
+    choices = choices_of((schema,))
+    if not fits(value, types_of((schema,))) or (choices and not any(same(choice, value) for choice in choices)):
+        return False
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and not possible(value, referred(reference, root), root, looks):
+        return False
+    for name, enough in ALTERNATIVES.items():
+        members = schema.get(name)
+        if isinstance(members, list | tuple) and not enough(possible(value, each, root, looks) for each in members):
+            return False
+    return True
 
 
 def fits(value: object, types: frozenset[str]) -> bool:
@@ -202,11 +231,11 @@ def read(text: str) -> dict[str, object]:
 
 
 def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
-        raise NotJson(_("it has the key `{key}` twice").format(key=shorten(twice)))
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise NotJson(_("it has the key `{key}` twice").format(key=shorten(name)))
+        found[name] = value
     return found
 
 
@@ -231,6 +260,9 @@ def fault(text: str, parameters: Schema) -> str:
         return _("comparing the arguments with the declared parameters took too long")
     if wrong is None:
         return ""
+    # A misspelt name is also a missing one; the slip says more.
+    if wrong.validator in ("additionalProperties", "required") and (slip := misnamed(wrong.instance, wrong.schema)):
+        return no_argument(slip, wrong.schema, place(wrong.absolute_path))
     return said(str(wrong.validator), wrong.validator_value, wrong.instance, place(wrong.absolute_path), wrong.message)
 
 
@@ -239,13 +271,26 @@ def place(path: Iterable[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
+def misnamed(found: object, schema: Schema) -> str | None:
+    """The first key of a mapping that the schema does not allow."""
+    if not isinstance(found, Mapping) or not unknown("", (schema,)):
+        return None
+    return next((str(name) for name in found if unknown(str(name), (schema,))), None)
+
+
+def no_argument(name: str, schema: Schema, above: str) -> str:
+    message = _("no argument `{name}` is declared").format(name=shorten(f"{above}.{name}" if above else name))
+    close = nearest(name[:LONGEST_NAME], sorted(properties_of((schema,))))
+    return f"{message}, {_('did you mean `{name}`?').format(name=close)}" if close else message
+
+
 def said(keyword: str, wanted: object, found: object, name: str, message: str) -> str:
     """What a keyword of a schema has against a value, in a sentence."""
     if keyword == "required" and isinstance(wanted, list | tuple) and isinstance(found, Mapping):
         missing = (f"{name}.{key}" if name else str(key) for key in wanted if key not in found)
         return _("`{name}` is missing").format(name=shorten(next(missing, "")))
     name = shorten(name)
-    actual = shorten(dumps(found))
+    actual = shorten(spelled(found))
     if keyword == "type":
         types = listed(wanted if isinstance(wanted, list | tuple) else [str(wanted)])
         return _("`{name}` is {found}, declared is {types}").format(name=name, found=actual, types=types)
@@ -298,7 +343,7 @@ def compared(name: str, expected: object, actual: object, schema: object, root: 
         try:
             inner = checks_in(expected, known)
         except ValueError as error:
-            yield Difference(name, shorten(dumps(expected)), shorten(dumps(actual)), str(error), judged=False)
+            yield Difference(name, shorten(dumps(expected)), shorten(spelled(actual)), str(error), judged=False)
             return
         if inner is not None:
             yield from judged(name, inner, actual)
@@ -312,13 +357,15 @@ def compared(name: str, expected: object, actual: object, schema: object, root: 
                 yield Difference(path, shorten(dumps(value)), None)
         return
     if isinstance(expected, list | tuple) and isinstance(actual, list | tuple) and len(expected) == len(actual):
-        items = next((each["items"] for each in known if "items" in each), {})
+        items = item_of(known)
         for at, (value, found) in enumerate(zip(expected, actual, strict=True)):
             yield from compared(f"{name}[{at}]", value, found, items, root)
         return
     wanted = declared(expected, schema, root)
+    if isinstance(expected, Scalar) and isinstance(actual, str) and not types_of(known) and not choices_of(known):
+        wanted = expected.spelling  # nothing is declared, so what was called with decides what was meant
     if not same(wanted, actual):
-        yield Difference(name, shorten(dumps(wanted)), shorten(dumps(actual)))
+        yield Difference(name, shorten(dumps(wanted)), shorten(spelled(actual)))
 
 
 def judged(name: str, inner: tuple[Expectation, ...], actual: object) -> Iterator[Difference]:
@@ -326,7 +373,7 @@ def judged(name: str, inner: tuple[Expectation, ...], actual: object) -> Iterato
         verdict = each.check.evaluate(Turn(text_of(actual)))
         if verdict.outcome is not Outcome.PASSED:
             reason = _("`{check}`: {message}").format(check=each.name, message=verdict.message)
-            yield Difference(name, verdict.expected, shorten(dumps(actual)), reason, verdict.outcome is Outcome.FAILED)
+            yield Difference(name, verdict.expected, shorten(spelled(actual)), reason, verdict.outcome is Outcome.FAILED)
 
 
 def checks_in(expected: Mapping[str, object], known: tuple[Schema, ...]) -> tuple[Expectation, ...] | None:
@@ -360,15 +407,13 @@ def amiss(name: str, expected: object, schema: object, root: Schema) -> Iterator
             yield "bad-value", _("`{name}`: {reason}").format(name=name, reason=error), None
             return
         if inner is not None:
-            for each in inner:
-                problems = getattr(each.check, "problems", None)
-                yield from problems() if problems is not None else ()
+            yield from amiss_within(expected, inner)
             return
     value = declared(expected, schema, root)
-    if name and not possible(value, known):
+    # A text with a name in it may become anything.
+    if name and not (isinstance(expected, str) and "${" in expected) and not possible(value, schema, root):
         yield "impossible", cannot_be(name, value, known), None
-        return
-    if isinstance(expected, Mapping):
+    elif isinstance(expected, Mapping):
         for key, inner_value in expected.items():
             path = f"{name}.{key}" if name else str(key)
             if unknown(str(key), known):
@@ -376,22 +421,21 @@ def amiss(name: str, expected: object, schema: object, root: Schema) -> Iterator
             else:
                 yield from amiss(path, inner_value, property_of(str(key), known), root)
     elif isinstance(expected, list | tuple):
-        items = next((each["items"] for each in known if "items" in each), {})
         for at, item in enumerate(expected):
-            yield from amiss(f"{name}[{at}]", item, items, root)
+            yield from amiss(f"{name}[{at}]", item, item_of(known), root)
 
 
-def possible(value: object, known: tuple[Schema, ...]) -> bool:
-    """Whether a value is of the declared type, and among the allowed ones; texts with `${name}` may become anything."""
-    if isinstance(value, str) and "${" in value:
-        return True
-    among = choices(known)
-    return fits(value, types_of(known)) and (not among or any(same(choice, plain(value)) for choice in among))
+def amiss_within(expected: Mapping[str, object], inner: tuple[Expectation, ...]) -> Iterator[Problem]:
+    if names_in_pattern(expected):
+        yield "bad-pattern", _("`${name}` cannot stand in a pattern here"), _("use `contains` or `equals` there")
+    for each in inner:
+        problems = getattr(each.check, "problems", None)
+        yield from problems() if problems is not None else ()
 
 
 def cannot_be(name: str, value: object, known: tuple[Schema, ...]) -> str:
     written = shorten(dumps(value))
-    if among := choices(known):
+    if among := choices_of(known):
         allowed = shorten(", ".join(map(dumps, among)))
         return _("`{name}` is declared as one of {allowed}, so it is never {value}").format(
             name=name, allowed=allowed, value=written

@@ -24,6 +24,10 @@ Parameters = Mapping[str, Mapping[str, object]]
 SOME = Limits("at least 1", low=1)
 MOST_VALUES = 1000
 """How many values of an output are looked for in an answer."""
+MOST_DIGITS = 300
+"""Of a number in an answer."""
+SECONDS = 5
+"""How long judging all calls may take."""
 ON_OUTPUT = ("json",)
 """Checks beside those on a text that can judge a tool's output."""
 
@@ -255,7 +259,8 @@ class Said:
     def __init__(self, text: str) -> None:
         shown = views(text)
         self.shown = shown[-1]
-        self.folded = tuple(map(fold, shown))
+        # What a reader sees, and the addresses behind links.
+        self.folded = tuple(map(fold, (*shown, text)))
         self.allowance = Allowance(matching.SECONDS)
         self.numbers: frozenset[float] | None = None
 
@@ -266,28 +271,28 @@ class Said:
             return any(stands(fold(value), text) for text in self.folded)
         if self.numbers is None:
             self.numbers = frozenset(number for text in self.folded for number in numbers(text))
-        return value in self.numbers
+        return exact(value) in self.numbers
 
 
 def stands(text: str, within: str) -> bool:
     """Whether a text stands in another, and not as a part of a longer number there."""
-    at = within.find(text)
-    while at >= 0:
-        end = at + len(text)
-        before = text[0].isdigit() and within[at - 1 : at].isdigit()
-        after = text[-1].isdigit() and within[end : end + 1].isdigit()
-        if not before and not after:
-            return True
-        at = within.find(text, at + 1)
-    return False
+    before = r"(?<!\d)" if text[0].isdigit() else ""
+    after = r"(?!\d)" if text[-1].isdigit() else ""
+    return text in within and re.search(before + re.escape(text) + after, within) is not None
 
 
 def numbers(text: str) -> Iterator[float]:
-    for sign, digits in re.findall(r"([-\u2212]?)([0-9]{1,400}(?:,[0-9]{3})*(?:\.[0-9]{1,400})?)", text):
-        number = float(digits.replace(",", ""))
+    for sign, digits in re.findall(r"([-\u2212]?)([0-9]{1,300}(?:,[0-9]{3})*(?:\.[0-9]{1,300})?)", text):
+        plain_digits = digits.replace(",", "")
+        number = exact(float(plain_digits)) if "." in digits else int(plain_digits[:MOST_DIGITS])
         yield number
         if sign:
             yield -number
+
+
+def exact(number: float) -> float:
+    """The number without the noise that calculating with fractions leaves: 0.1 + 0.2 is 0.3."""
+    return number if isinstance(number, int) else float(f"{number:.15g}")
 
 
 # ── all calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -307,15 +312,15 @@ def names_of(calls: Sequence[ToolCall]) -> str:
 def judge_one(wanted: ExpectedCall, turn: Turn) -> Verdict:
     """Whether there are as many such calls as expected; `part` is the key of the expected call that says otherwise."""
     named = [call for call in turn.calls if call.name == wanted.tool]
-    misses = [miss(wanted, call, turn) for call in named]
+    allowance = Allowance(SECONDS)
+    misses = [miss(wanted, call, turn) for call in named if allowance.left]
     fitting = [call for call, found in zip(named, misses, strict=True) if found is None]
     unjudged = next((found for found in misses if found and found.verdict.outcome is Outcome.ERROR), None)
     if unjudged and (wanted.times is not None or not fitting):
         return pointing(wanted, unjudged.key, unjudged.verdict)
     if wanted.limits.hold(len(fitting)):
-        return Verdict(
-            Outcome.PASSED, expected=shorten(str(wanted)), actual=shown(fitting, wanted) if fitting else names_of(turn.calls)
-        )
+        seen = fitting if wanted.arguments is not None and fitting else turn.calls
+        return Verdict(Outcome.PASSED, expected=shorten(str(wanted)), actual=shown(seen, wanted))
     if fitting:
         return counted(wanted, len(fitting), shown(fitting, wanted))
     if misses:
@@ -343,10 +348,12 @@ def pointing(wanted: ExpectedCall, name: str, verdict: Verdict) -> Verdict:
 def judge_sequence(items: Sequence[ExpectedCall], turn: Turn) -> Verdict:
     """Whether the calls are made in this order. Each item has the calls up to the first that fits the next item."""
     known: dict[tuple[int, int], Miss | None] = {}
+    allowance = Allowance(SECONDS)
     unjudged: Verdict | None = None
 
     def fits(item: int, at: int) -> bool:
         nonlocal unjudged
+        _left = allowance.left
         wanted, call = items[item], turn.calls[at]
         if call.name != wanted.tool:
             return False
@@ -451,7 +458,13 @@ class Calls:
             return Verdict(Outcome.ERROR, str(error))
         if not items:
             return Verdict(Outcome.ERROR, _("there is no call to look for"))
-        return judge_sequence(items, turn) if isinstance(self.value, tuple) else judge_one(items[0], turn)
+        try:
+            verdict = judge_sequence(items, turn) if isinstance(self.value, tuple) else judge_one(items[0], turn)
+        except TookTooLong:
+            return Verdict(Outcome.ERROR, _("`calls` took longer than {seconds} s").format(seconds=SECONDS))
+        limited = verdict.outcome is Outcome.PASSED and any(item.limits.high < inf for item in items)
+        doubt = self.doubt(turn) if limited else ""
+        return replace(verdict, outcome=Outcome.ERROR, message=doubt) if doubt else verdict
 
     def doubt(self, turn: Turn) -> str:
         """Why a FAILED verdict does not prove that there was no such call; empty when it does."""
