@@ -1,6 +1,7 @@
 """Look into pictures with Pillow: whether they show more than one colour, and how alike two of them are."""
 
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Golden", "NotInstalled", "Unusable", "fingerprint", "flat", "opened"]
 
+GRID = 8
+"""How many cells a fingerprint has in each direction."""
+EVEN = 2
+"""How far the greys of two cells may lie apart, of 255, and be about the same: compression moves them as much."""
 LARGEST = 40_000_000
 """The most pixels a picture may have to be looked into: unpacked, each takes four bytes, and more while it is turned."""
 LARGEST_FILE = 16 * 1024 * 1024
@@ -63,7 +68,7 @@ def opened(data: bytes, picture: Picture) -> "Image":
             simplefilter("error", Image.DecompressionBombWarning)
             found: Image.Image = Image.open(BytesIO(data), formats=[picture.format])
             if found.mode.startswith("I"):  # grey of 16 bits, which Pillow cuts off at 255
-                found = found.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+                found = found.convert("I").point(lambda value: value * (1 / 256)).convert("L")
             found = found.convert("RGBA")
         turn = TURNS.get(picture.orientation)
         return found.transpose(Image.Transpose[turn]) if turn else found
@@ -80,14 +85,25 @@ def flat(image: "Image") -> bool:
     return all(high - low <= FLAT for low, high in extrema)
 
 
-def fingerprint(image: "Image") -> int:
-    """64 bits that pictures have in common which look alike (a dHash): in a grid of 9 x 8 greys, is the next one lighter?"""
+def fingerprint(image: "Image") -> tuple[int, ...]:
+    """What pictures have in common that look alike: whether each cell of a coarse grid of greys is darker (-1) or lighter (1)
+    than the one at its left and the one above, or about the same (0). A dHash both ways, in which even areas stay even."""
     from PIL import Image
 
-    small = Image.new("RGBA", (9, 8), "white")
-    small.alpha_composite(image.resize((9, 8), Image.Resampling.LANCZOS))
-    greys = small.convert("L").tobytes()
-    return sum((greys[at] < greys[at + 1]) << at for at in range(len(greys) - 1) if at % 9 < 8)
+    def greys(width: int, height: int) -> bytes:
+        small = Image.new("RGBA", (width, height), "white")
+        small.alpha_composite(image.resize((width, height), Image.Resampling.LANCZOS))
+        return small.convert("L").tobytes()
+
+    def step(before: int, after: int) -> int:
+        return 0 if abs(after - before) <= EVEN else 1 if after > before else -1
+
+    across, down = greys(GRID + 1, GRID), greys(GRID, GRID + 1)
+    ends = range(GRID, len(across), GRID + 1)
+    return (
+        *(step(across[at], across[at + 1]) for at in range(len(across)) if at not in ends),
+        *(step(down[at], down[at + GRID]) for at in range(GRID * GRID)),
+    )
 
 
 class Golden:
@@ -113,5 +129,6 @@ class Golden:
         self.fingerprint = fingerprint(image)
 
     def distance(self, image: "Image") -> int:
-        """How far a picture is from it: 0 for the same, at most 64, near 32 for one that has nothing to do with it."""
-        return (self.fingerprint ^ fingerprint(image)).bit_count()
+        """How far a picture is from it, 0 to 100; 0 only when their fingerprints are the same."""
+        steps = [abs(ours - theirs) for ours, theirs in zip(self.fingerprint, fingerprint(image), strict=True)]
+        return ceil(100 * sum(steps) / (2 * len(steps)))
