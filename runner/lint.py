@@ -8,11 +8,12 @@ from typing import Protocol
 from runner.build import Reference
 from runner.diagnostics import Diagnostic, Severity, Span
 from runner.forms import keys_of
-from runner.model import Assistant, Check, Expectation, Flow, Role, RunOverrides, Step, Tool
+from runner.model import Check, Expectation, Flow, Function, Replies, Role, RunOverrides, SampleCall, Step, Tool
 from runner.registry import checks
 from runner.source import MAX_FINDINGS, Node
 from runner.variables import environment_name, names, valid
 from runner.words import _, listed, nearest
+from runner.written import ANSWER_KEYS, full_schema
 
 __all__ = ["Sources", "lint", "tool_names"]
 
@@ -26,6 +27,10 @@ LEAST_COMPILED = 30
 """Each counts for as many, however short it is."""
 MOST_NAMES = 100
 """Among so many names a misspelt one is looked for."""
+MOST_JUDGED = 20
+"""Sampled calls compared with a JSON Schema, each of which may take a while."""
+FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What every service takes for a function's name."""
 OF_A_RUN = frozenset(key.name for key in keys_of(RunOverrides))
 
 
@@ -62,6 +67,7 @@ class Linter:
         self.environment = environment
         self.left_alone = tool_names(flow)
         self.room = MAX_COMPILED
+        self.judged = 0
         rows = flow.cases if isinstance(flow.cases, tuple) else ()
         self.columns = dict.fromkeys(column for row in rows for column in row)
         self.declared = dict.fromkeys((*(flow.variables or {}), *self.columns))
@@ -78,7 +84,7 @@ class Linter:
         if self.flow.thread is not None:
             yield from self.thread()
         yield from self.steps(require_checks)
-        yield from self.expectations(self.flow.expect, self.flow.assistant.tools)
+        yield from self.expectations(self.flow.expect, [*self.flow.assistant.tools, *of_runs(self.flow)])
         if self.declared:
             yield from self.cases(references)
         if references:
@@ -118,18 +124,10 @@ class Linter:
         for key in ("id", "model"):
             if key in node.value and not str(node.value[key].value).strip():
                 yield self.report("empty-value", _("`{key}` is empty").format(key=key), node.value[key], _("write a name"))
-        yield from self.twice(assistant)
+        yield from self.tools(assistant.tools, self.listed(node, "tools"))
 
     def root_key(self, key: str) -> Span:
         return self.sources.root.keys[key]
-
-    def twice(self, holder: Assistant) -> Iterator[Diagnostic]:
-        seen: set[str] = set()
-        for tool, node in zip(holder.tools, self.listed(self.root["assistant"], "tools"), strict=True):
-            if tool.name in seen:
-                message = _("the tool `{name}` is listed twice").format(name=tool.name)
-                yield self.report("tool-twice", message, node, _("keep one of the two"), span=tool.span)
-            seen.add(tool.name)
 
     def listed(self, holder: Node, key: str) -> list[Node]:
         if not isinstance(holder.value, dict) or key not in holder.value:
@@ -183,7 +181,10 @@ class Linter:
             if not step.expect and step.skip is None and not (number == last and self.flow.expect):
                 yield self.unchecked(node, require_checks)
             tools = step.run.tools if step.run and step.run.tools is not None else self.flow.assistant.tools
+            if step.run and step.run.tools:
+                yield from self.tools(step.run.tools, self.listed(self.child(node, "run"), "tools"))
             yield from self.expectations(step.expect, tools)
+            yield from self.sampled(step, node, tools)
             yield from self.saved(step, node)
             if step.name is not None:
                 if step.name in called:
@@ -254,13 +255,22 @@ class Linter:
         if not hasattr(check, "problems"):
             return
         if getattr(check, "compiles", False):
-            room, self.room = self.room, self.room - max(LEAST_COMPILED, len(str(getattr(check, "value", ""))))
-            if self.room < 0:
-                if room >= 0:
-                    message = _("the patterns, paths and schemas up to here are longer than {most} characters")
-                    yield "too-large", message.format(most=f"{MAX_COMPILED:,}"), _("split it into several files")
+            room = self.room
+            if not self.affords(getattr(check, "value", "")):
+                yield from self.too_much(room)
                 return
         yield from check.problems()
+
+    def affords(self, compiled: object) -> bool:
+        """Whether there is still room for what must be compiled."""
+        self.room -= max(LEAST_COMPILED, len(str(compiled)))
+        return self.room >= 0
+
+    def too_much(self, room: int) -> Iterator[tuple[str, str, str | None]]:
+        """Said once, when the room that there was has just been used up."""
+        if room >= 0:
+            message = _("the patterns, paths and schemas up to here are longer than {most} characters")
+            yield "too-large", message.format(most=f"{MAX_COMPILED:,}"), _("split it into several files")
 
     # ── the checks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -277,6 +287,9 @@ class Linter:
                 yield self.at(code, message, each.span, hint)
             if hasattr(check, "tools"):
                 yield from self.offered(each, check.tools(), tools, negated)
+            if hasattr(check, "problems_with") and self.room >= 0:
+                for code, message, hint in check.problems_with(schemas(tools)):
+                    yield self.at(code, message, each.span, hint)
 
     def at(self, code: str, message: str, span: Span, hint: str | None) -> Diagnostic:
         return Diagnostic(code, message, self.sources.path_of(self.sources.root), span, hint=hint)
@@ -288,10 +301,7 @@ class Linter:
         for name in wanted:
             if name in known:
                 continue
-            message = _("the assistant has no tool `{name}`").format(name=name)
-            if negated:
-                message = _("the assistant has no tool `{name}`, so this can never fail").format(name=name)
-            yield self.at("tool-not-offered", message, each.span, self.offer(name, known))
+            yield self.at("tool-not-offered", not_offered(name, negated), each.span, self.offer(name, known))
 
     def offer(self, name: str, known: tuple[str, ...]) -> str:
         if near := nearest(name, known):
@@ -299,6 +309,115 @@ class Linter:
         if known:
             return _("add it under `tools`, or use one of {names}").format(names=listed(known))
         return _("add it to the assistant: `tools: [{name}]`").format(name=name)
+
+    # ── tools ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tools(self, tools: Sequence[Tool], nodes: Sequence[Node]) -> Iterator[Diagnostic]:
+        seen: set[str] = set()
+        for tool, node in zip(tools, nodes, strict=True):
+            if tool.name in seen:
+                message = _("the tool `{name}` is listed twice").format(name=tool.name)
+                hint = _("give one of the two another name") if tool.function else _("keep one of the two")
+                yield self.report("tool-twice", message, node, hint, span=tool.span)
+            seen.add(tool.name)
+            if tool.function is not None:
+                yield from self.function(tool.function, node)
+
+    def function(self, function: Function, node: Node) -> Iterator[Diagnostic]:
+        answers, told = function_nodes(node)
+        assert isinstance(answers.value, dict)
+        assert isinstance(told.value, dict)
+        name = function.name
+        place = told.keys["name"] if answers is not told else node.keys[function.name]
+        if not FUNCTION_NAME.fullmatch(function.name):
+            message = _("services refuse `{name}` as a function's name").format(name=name)
+            hint = _("use up to 64 letters, digits, `_` and `-`, without accents")
+            yield self.report("function-name", message, told, hint, span=place, warning=True)
+        given = [key for key in answers.value if key in ANSWER_KEYS]
+        if not given:
+            message = _("nothing answers the calls of `{name}`, so a call of it ends the step with an error").format(name=name)
+            yield self.report(
+                "unanswered-function", message, told, _("write: {line}").format(line="returns: …"), span=place, warning=True
+            )
+        for key in given[1:]:
+            message = _("`{first}` answers the calls of `{name}` already").format(first=given[0], name=name)
+            yield self.at_key("one-answer", message, answers, key, _("keep one of the two"))
+        if "parameters" in told.value and full_schema(told.value["parameters"].plain):
+            yield from self.schema(function, told.value["parameters"])
+        if isinstance(function.answer, Replies):
+            yield from self.replies(function, function.answer, answers.value["replies"])
+
+    def schema(self, function: Function, node: Node) -> Iterator[Diagnostic]:
+        """What makes a function's parameters no JSON Schema."""
+        from runner.checks.json_answer import schema_trouble
+
+        room = self.room
+        if not self.affords(function.parameters):
+            for code, message, hint in self.too_much(room):
+                yield self.report(code, message, node, hint, span=opening(node))
+            return
+        for code, message, what in schema_trouble(function.parameters):
+            yield self.report(code, message, node, what or short_property(function.parameters), span=opening(node))
+        for reference in references_in(function.parameters):
+            if not reference.startswith("#"):
+                message = _("the schema refers to `{name}`, and nothing is fetched").format(name=reference)
+                yield self.report("bad-schema", message, node, _("write it out here"), span=opening(node))
+
+    def replies(self, function: Function, replies: Replies, node: Node) -> Iterator[Diagnostic]:
+        from runner.checks.arguments import trouble
+
+        assert isinstance(node.value, list)
+        for entry, item in zip(replies.entries, node.value, strict=True):
+            assert isinstance(item.value, dict)
+            stated = [key for key in ("returns", "fails") if key in item.value]
+            if len(stated) != 1:
+                message = _("a reply needs either `returns` or `fails`")
+                if stated:
+                    message = _("a reply either `returns` or `fails`, not both")
+                hint = _("keep one of the two") if stated else _("write: {line}").format(line="returns: …")
+                yield self.report("one-answer", message, item, hint, span=opening(item))
+            if entry.when:
+                room = self.room
+                found = trouble(entry.when, function.parameters) if self.affords(entry.when) else self.too_much(room)
+                for code, message, what in found:
+                    yield self.report(code, message, item.value["when"], what)
+
+    def sampled(self, step: Step, node: Node, tools: Sequence[Tool]) -> Iterator[Diagnostic]:
+        """The calls of a step's sample: of tools that are offered, with arguments that fit."""
+        if step.sample is None or isinstance(step.sample, str) or not step.sample.calls:
+            return
+        known = {tool.name: tool for tool in tools}
+        items = self.listed(self.child(node, "sample"), "calls")
+        if len(step.sample.calls) > 1 or isinstance(items[0].value, list):
+            items = [item for each in items if isinstance(each.value, list) for item in each.value]
+        for call, item in zip(chain.from_iterable(step.sample.calls), items, strict=True):
+            tool = known.get(call.name)
+            if tool is None:
+                if self.flow.assistant.id is None or known:
+                    hint = self.offer(call.name, tuple(known))
+                    yield self.report("tool-not-offered", not_offered(call.name), item, hint, span=opening(item))
+            elif tool.function is not None:
+                for code, message, what in self.unfit(call, tool.function):
+                    yield self.report(code, message, item, what, span=opening(item))
+
+    def unfit(self, call: SampleCall, function: Function) -> Iterator[tuple[str, str, str | None]]:
+        """Why the arguments of a sampled call are not what the function declares."""
+        from runner.checks.arguments import dumps, fault, trouble, typed
+
+        wrong = list(trouble(call.arguments, function.parameters)) if self.affords(call.arguments) else []
+        yield from wrong
+        required = function.parameters.get("required")
+        missing = [name for name in required if name not in call.arguments] if isinstance(required, list) else []
+        if missing and not wrong:
+            message = _("`{tool}` needs the argument `{name}`").format(tool=call.name, name=missing[0])
+            yield "sample-arguments", message, _("write: {line}").format(line=f"{call.name}: {{{missing[0]}: …}}")
+        elif not wrong and not is_simple(function.parameters) and "${" not in str(call.arguments):
+            self.judged += 1
+            if self.judged <= MOST_JUDGED and (
+                reason := fault(dumps(typed(call.arguments, function.parameters)), function.parameters)
+            ):
+                message = _("the arguments of `{tool}` do not fit: {reason}").format(tool=call.name, reason=reason)
+                yield "sample-arguments", message, None
 
     # ── variables ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -416,10 +535,62 @@ class Linter:
         return None
 
 
+def of_runs(flow: Flow) -> Iterator[Tool]:
+    """The tools that single steps offer instead of the assistant's."""
+    return chain.from_iterable(step.run.tools or () for step in flow.steps if step.run)
+
+
+def schemas(tools: Sequence[Tool]) -> Mapping[str, Mapping[str, object]]:
+    """The declared functions, and the JSON Schema of each one's arguments."""
+    return {tool.name: tool.function.parameters for tool in tools if tool.function}
+
+
+def not_offered(name: str, negated: bool = False) -> str:
+    if negated:
+        return _("the assistant has no tool `{name}`, so this can never fail").format(name=name)
+    return _("the assistant has no tool `{name}`").format(name=name)
+
+
+def function_nodes(node: Node) -> tuple[Node, Node]:
+    """Where a function's answer stands, and where its description and parameters: the same but in the API's form."""
+    assert isinstance(node.value, dict)
+    if "function" in node.value:
+        return node, node.value["function"]
+    (inner,) = node.value.values()
+    return inner, inner
+
+
+def is_simple(schema: Mapping[str, object]) -> bool:
+    """Whether a schema says no more than names, types and allowed words."""
+    properties = schema.get("properties", {})
+    inner = properties.values() if isinstance(properties, Mapping) else ()
+    plain = all(isinstance(each, Mapping) and each.keys() <= {"type", "enum", "description"} for each in inner)
+    return plain and schema.keys() <= {"type", "properties", "required", "additionalProperties"}
+
+
+def short_property(schema: Mapping[str, object]) -> str | None:
+    """The line to write for a property in the short form, which a JSON Schema does not know."""
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping):
+        return None
+    short = [name for name, written in properties.items() if isinstance(written, str)]
+    return _("write: {line}").format(line=f"{short[0]}: {{type: {properties[short[0]]}}}") if short else None
+
+
+def references_in(schema: object) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield str(schema["$ref"])
+        for inner in schema.values():
+            yield from references_in(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from references_in(inner)
+
+
 def tool_names(flow: Flow) -> frozenset[str]:
     """The names that `rag` fills in itself: those its `prompt_ra` uses."""
-    runs = (step.run.tools or () for step in flow.steps if step.run)
-    tools = (tool for group in (flow.assistant.tools, *runs) for tool in group)
+    tools = (*flow.assistant.tools, *of_runs(flow))
     return frozenset(name for tool in tools if tool.settings for name in within(tool.settings.get("prompt_ra")))
 
 

@@ -6,20 +6,25 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from runner.build import Reference, Refused, build
 from runner.diagnostics import Diagnostic, Problems, Severity, Span
-from runner.lint import lint
-from runner.model import Flow
+from runner.lint import function_nodes, lint
+from runner.model import ByPython, Expectation, Flow, PythonFunction, Tool
 from runner.source import MAX_FINDINGS, Document, Mark, Node, decode, open_bytes, read
 from runner.variables import expand, valid
 from runner.words import _
+
+if TYPE_CHECKING:
+    import ast
 
 __all__ = ["Examined", "Sources", "examine", "load"]
 
 MAX_PROMPT = 1024 * 1024
 MAX_ROWS = 4 * 1024 * 1024
 MAX_CELLS = 100_000
+MAX_PYTHON = 1024 * 1024
 MAX_BESIDE = 1_000
 """Files looked at in search of the one meant."""
 MAX_SALVAGED = 200_000
@@ -109,6 +114,7 @@ def examine(
         return Examined(None, in_order(document, (*document.findings, *found)), document, sources)
     if not trouble:
         trouble.extend(lint(flow, references, sources, require_checks=require_checks, environment=environment))
+        trouble.extend(islice(Files(sources, path).missing_of(flow), MAX_FINDINGS))
     found = in_order(document, (*document.findings, *trouble))
     if any(each.severity is Severity.ERROR for each in found):
         return Examined(None, found, document, sources)
@@ -204,10 +210,9 @@ def in_order(document: Document, found: Sequence[Diagnostic]) -> tuple[Diagnosti
 class Named:
     """A file named by a value of a flow: found, links first, below the flow's folder."""
 
-    def __init__(self, sources: Sources, flow: Path, node: Node) -> None:
-        name = str(node.value)
+    def __init__(self, sources: Sources, flow: Path, name: str, asked: tuple[str, Span]) -> None:
         self.shown = str(PurePath(sources.document.path).parent / name)
-        self.asked = sources.path_of(node), node.span
+        self.asked = asked
         self.lines: tuple[str, ...] = ()
         folder = flow.resolve().parent
         try:
@@ -227,6 +232,11 @@ class Named:
         if not self.path.exists():
             message = _("there is no file `{file}`").format(file=name)
             raise self.refusal("file-missing", message, self.near(name) or _("the path starts in the folder of this file"))
+
+    @classmethod
+    def by(cls, sources: Sources, flow: Path, node: Node) -> "Named":
+        """The file that a value names."""
+        return cls(sources, flow, str(node.value), (sources.path_of(node), node.span))
 
     def near(self, name: str) -> str | None:
         """What to say of a file beside the missing one that has nearly its name."""
@@ -264,7 +274,7 @@ def include(sources: Sources, path: Path, trouble: list[Diagnostic]) -> None:
             elif name == "steps":
                 changed[name] = with_runs(sources, path, node)
             elif name == "cases" and (file := file_of(node)):
-                changed[name] = rows(sources, Named(sources, path, file), node)
+                changed[name] = rows(sources, Named.by(sources, path, file), node)
         except Problems as problems:
             trouble.extend(problems.diagnostics)
             for found in problems.diagnostics:
@@ -289,7 +299,7 @@ def with_used(sources: Sources, path: Path, node: Node) -> Node:
     use = node.value["use"]
     if not isinstance(use.value, str) or not use.value:
         return node
-    named = Named(sources, path, use)
+    named = Named.by(sources, path, use)
     document = read(named.path, named.shown)
     sources.enter(named.shown, document.lines, document.root)
     if document.findings:
@@ -318,7 +328,7 @@ def with_instructions(sources: Sources, path: Path, node: Node) -> Node:
     file = file_of(node.value["instructions"])
     if file is None:
         return node
-    named = Named(sources, path, file)
+    named = Named.by(sources, path, file)
     text = named.text(MAX_PROMPT)
     if not text.strip():
         raise named.refusal(
@@ -440,3 +450,142 @@ def at(named: Named, line: int, code: str, message: str, hint: str, start: int =
     length = len(word) if start >= 0 else len(named.lines[line - 1])
     column = max(start, 0) + 1
     return Diagnostic(code, message, named.shown, Span(line, column, line, column + length), hint=hint)
+
+
+# ── files that are only used when the flow is played ─────────────────────────────────────────────────────────────────
+
+
+class Files:
+    """Looks whether the files that tools and checks name are there, and the Python functions in them; runs none of them."""
+
+    def __init__(self, sources: Sources, path: Path) -> None:
+        self.sources = sources
+        self.path = path
+        self.defined: dict[Path, frozenset[str] | None] = {}
+        """The names each Python file defines, None where they cannot be known."""
+
+    def missing_of(self, flow: Flow) -> Iterator[Diagnostic]:
+        root = self.sources.root.value
+        assert isinstance(root, dict)
+        yield from self.of_tools(flow.assistant.tools, root["assistant"])
+        steps = root["steps"].value
+        assert isinstance(steps, list)
+        for step, node in zip(flow.steps, steps, strict=True):
+            if step.run and step.run.tools and isinstance(node.value, dict):
+                yield from self.of_tools(step.run.tools, node.value["run"])
+            yield from self.of_checks(step.expect)
+        yield from self.of_checks(flow.expect)
+
+    def of_tools(self, tools: Sequence[Tool], holder: Node) -> Iterator[Diagnostic]:
+        for number, tool in enumerate(tools):
+            if tool.function and isinstance(tool.function.answer, ByPython):
+                assert isinstance(holder.value, dict)
+                items = holder.value["tools"].value
+                assert isinstance(items, list)
+                answers, _told = function_nodes(items[number])
+                assert isinstance(answers.value, dict)
+                node = answers.value["python"]
+                written = tool.function.answer.function
+                yield from self.about(written.file, (self.sources.path_of(node), node.span), written)
+
+    def of_checks(self, expectations: Sequence[Expectation]) -> Iterator[Diagnostic]:
+        for each in expectations:
+            value = getattr(each.check, "value", None)
+            if isinstance(value, tuple) and value and isinstance(value[0], Expectation):
+                yield from self.of_checks(value)
+            elif hasattr(each.check, "files"):
+                function = value if isinstance(value, PythonFunction) else None
+                for name in each.check.files():
+                    yield from self.about(name, self.place_of(name, each), function)
+
+    def place_of(self, name: str, each: Expectation) -> tuple[str, Span]:
+        """The part of a check's value that names a file, else all of the value."""
+        path = self.sources.path_of(self.sources.root)
+        lines = self.sources.lines(path)
+        named = (part for part in each.parts if part.line <= len(lines) and name in lines[part.line - 1][part.column - 1 :])
+        return path, next(named, each.span)
+
+    def about(self, name: str, asked: tuple[str, Span], function: PythonFunction | None) -> Iterator[Diagnostic]:
+        try:
+            named = Named(self.sources, self.path, name, asked)
+            if function is None:
+                self.regular(named)
+            elif missing := self.undefined(named, function):
+                yield missing
+        except Problems as problems:
+            for found in problems.diagnostics:
+                if found.path != self.sources.document.path:
+                    self.sources.others.setdefault(found.path, tuple(problems.lines))
+            yield from problems.diagnostics
+
+    def regular(self, named: Named) -> None:
+        """Raise Problems when a path leads to something else than a file."""
+        if not named.path.is_file():
+            message = _("`{file}` is no file").format(file=named.shown)
+            raise named.refusal("file-missing", message, _("name a file, not a folder"))
+
+    def undefined(self, named: Named, function: PythonFunction) -> Diagnostic | None:
+        """What to say of a Python function that its file does not define."""
+        if named.path not in self.defined:
+            self.defined[named.path] = None
+            self.defined[named.path] = defined(named)
+        known = self.defined[named.path]
+        if known is None or function.function in known:
+            return None
+        from runner.words import listed, nearest
+
+        path, span = named.asked
+        message = _("`{file}` defines no function `{name}`").format(file=function.file, name=function.function)
+        hint = _("write it there: {line}").format(line=f"def {function.function}(…):")
+        if near := nearest(function.function, known):
+            hint = _("did you mean `{name}`?").format(name=f"{function.file}:{near}")
+        elif known:
+            hint = _("it defines {names}").format(names=listed(sorted(known)))
+        return Diagnostic("no-such-function", message, path, span, hint=hint)
+
+
+def defined(named: Named) -> frozenset[str] | None:
+    """The names that a Python file defines at its top level, None where only running it would tell; raise Problems."""
+    import ast
+    import warnings
+
+    data = open_bytes(named.path, MAX_PYTHON, None, named.shown)
+    named.lines = tuple(data.decode("utf-8", "replace").splitlines())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about code that is not ours to judge
+            tree = ast.parse(data)
+    except SyntaxError as error:
+        line, column = error.lineno or 1, error.offset or 1
+        message = _("this is not Python: {reason}").format(reason=error.msg)
+        hint = _("correct it; the flow uses this file")
+        found = Diagnostic("python-syntax", message, named.shown, Span(line, column, line, column + 1), hint=hint)
+        raise Problems([found], named.lines) from None
+    except (ValueError, RecursionError, MemoryError):
+        message = _("`{file}` cannot be read as Python").format(file=named.shown)
+        raise named.refusal("python-syntax", message, _("write the function into a file of its own")) from None
+    return names_of(tree.body)
+
+
+def names_of(body: Sequence["ast.stmt"]) -> frozenset[str] | None:
+    """What statements give a name to, in blocks such as `if` and `try`, too."""
+    import ast
+
+    names: set[str] = set()
+    waiting: list[ast.AST] = list(body)
+    while waiting:
+        each = waiting.pop()
+        match each:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Import(names=imported) | ast.ImportFrom(names=imported):
+                if any(alias.name == "*" for alias in imported):
+                    return None
+                names |= {alias.asname or alias.name.partition(".")[0] for alias in imported}
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                continue
+            case _:
+                waiting += ast.iter_child_nodes(each)
+    return frozenset(names)

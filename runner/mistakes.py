@@ -721,7 +721,7 @@ def reasons() -> dict[str, tuple[str, str]]:
 
 # ── what YAML reads otherwise ────────────────────────────────────────────────────────────────────────────────────────
 
-FREE: Final = frozenset({"metadata", "parameters", "returns", "arguments", "json", "variables"})
+FREE: Final = frozenset({"metadata", "parameters", "returns", "when", "arguments", "json", "variables"})
 """Keys below which any value may stand."""
 STRUCTURED: Final = frozenset({"", "assistant", "thread", "run", "save", "variables", "metadata"})
 """Keys, and the file itself, whose value is never a text."""

@@ -421,7 +421,7 @@ def inline(value: object) -> str:
     """A text as it can be written after a key."""
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    plain = re.fullmatch(r"\w(?:[\w .,!?'/()-]*[\w.,!?')])?", value) and value not in ("true", "false", "null")
+    plain = re.fullmatch(r"\w(?:(?:[\w .,!?'/()-]|:(?=[\w/]))*[\w.,!?')])?", value) and value not in ("true", "false", "null")
     if plain and not re.fullmatch(r"[\d.eE-]+", value):
         return value
     return json.dumps(value, ensure_ascii=False)
@@ -481,7 +481,7 @@ def unknown_key(error: Error, place: Place) -> Iterator[Found]:
     if error.schema is definitions["Checks"]:
         yield unknown_check(key, place)
     elif "returns" in known:
-        yield unknown_function_key(key, known, place)
+        yield from unknown_function_key(key, known, place)
     elif (
         "user" in known
         and isinstance(place.node.value, dict)
@@ -799,7 +799,7 @@ def too_large(error: Error, place: Place) -> Iterator[Found]:
         return
     assert isinstance(place.node.value, dict)
     first, second, *_more = place.node.value
-    if list(place.path[-2:-1]) == ["tools"] and (found := spread_out(place.node.value)):
+    if list(place.path[-2:-1]) == ["tools"] and (found := spread_out(place.node.value, place.name)):
         yield found
         return
     if {"role", "content"} & place.node.value.keys():
@@ -840,7 +840,15 @@ def bad_notation(error: Error, place: Place) -> Iterator[Found]:
     hint = example_of(error, place)
     if dotted and dotted[2] != "py":
         hint = write(f"python: {dotted[1].replace('.', '/')}.py:{dotted[2]}")
-    yield Found("bad-value", _("`{value}`: {reason}").format(value=shortened(str(error.instance)), reason=sentence), hint)
+    yield Found(
+        "bad-value",
+        _("`{value}`: {reason}").format(value=shortened(without_password(str(error.instance))), reason=sentence),
+        hint,
+    )
+
+
+def without_password(text: str) -> str:
+    return re.sub(r"//[^/]*@", "//…@", text)
 
 
 def example_of(error: Error, place: Place) -> str | None:
@@ -890,7 +898,7 @@ def meant_function_key(key: str, value: object, known: Iterable[str]) -> str | N
     return meant if meant in known else nearest(key, known)
 
 
-def unknown_function_key(key: str, known: tuple[str, ...], place: Place) -> Found:
+def unknown_function_key(key: str, known: tuple[str, ...], place: Place) -> Iterator[Found]:
     """A key that a function, or one of its replies, does not have."""
     assert isinstance(place.node.value, dict)
     message = _("unknown key `{key}`{within}").format(key=key, within=place.within)
@@ -898,6 +906,8 @@ def unknown_function_key(key: str, known: tuple[str, ...], place: Place) -> Foun
     if "function" in known and key in OF_THE_API:
         hint = _("it belongs under `function`; indent it")
         if "function" not in place.node.value:
+            if key != next(each for each in place.node.value if each in OF_THE_API):
+                return  # what is said about the first one holds for all of them
             hint = _("put `name`, `description` and `parameters` under `function:`, indented")
     elif meant and meant not in place.node.value:
         hint = _("did you mean `{name}`?").format(name=meant)
@@ -908,7 +918,7 @@ def unknown_function_key(key: str, known: tuple[str, ...], place: Place) -> Foun
         hint = _("the function's name is {name}; delete this line").format(name=place.name)
     else:
         hint = suggestion(key, known)
-    return Found("unknown-key", message, hint, key)
+    yield Found("unknown-key", message, hint, key)
 
 
 def no_function(error: Error, place: Place) -> Iterator[Found]:
@@ -931,7 +941,7 @@ def no_function(error: Error, place: Place) -> Iterator[Found]:
 
 def unknown_tool(name: str, place: Place, *, described: object = None, span: Span | None = None) -> Found:
     message = _("the service has no tool `{name}`").format(name=shortened(name))
-    if near := nearest(name, BUILT_IN_TOOLS):
+    if near := nearest(name, (*BUILT_IN_TOOLS, "plugin")):
         return Found("unknown-tool", message, _("did you mean `{name}`?").format(name=near), span=span)
     hint = _("use one of {names}, or make it a function of yours:").format(names=listed(BUILT_IN_TOOLS))
     if place.path[-1:] == ("type",):
@@ -968,16 +978,22 @@ def out_of_place(name: str, place: Place) -> Iterator[Found]:
     elif "type" in holder or len(holder) > 1:
         return  # what is said about `type`, or about the second key, holds for all of it
     elif name == "function":
-        message = _("{name} has no `{key}`").format(name=place.name, key="type")
-        yield Found("missing-key", message, write("- type: function") + "\n  function: …", name)
+        yield without_type(place.name)
     else:
         message = _("`{key}` is a key of a function, and its name is missing").format(key=name)
         yield Found("unknown-key", message, f"{_('write:')}\n- get_order:\n    {name}: …", name)
 
 
-def spread_out(holder: Mapping[str, Node]) -> Found | None:
+def without_type(item: str) -> Found:
+    message = _("{holder} has no `{key}`").format(holder=item, key="type")
+    return Found("missing-key", message, f"{_('write:')}\n- type: function\n  function: …", "function")
+
+
+def spread_out(holder: Mapping[str, Node], item: str) -> Found | None:
     """A function whose keys stand level with its name, or that is written like the API's without `type` and `function`."""
     first, second, *_more = holder
+    if "function" in holder:
+        return without_type(item)
     if "name" in holder and {*FUNCTION_KEYS} & holder.keys():
         name = holder["name"].value
         line = f"- {shortened(name) if isinstance(name, str) and name else 'get_order'}: {{description: …, returns: …}}"
@@ -1036,6 +1052,12 @@ def line_of_a_tool(key: str, actual: str, written: str, place: Place) -> str | N
         return write(f"function: {{name: {written}, parameters: {{…}}}}")
     if key == "calls" and place.path[-2:-1] == ("sample",) and isinstance(value, dict) and value:
         return write(f"calls: [{', '.join(f'{{{shortened(name)}: {{…}}}}' for name in islice(value, 3))}]")
+    if "sample" in place.path and "calls" in place.path[-4:-1]:
+        if actual == "array" and isinstance(place.path[-1], int):
+            return _("a list of calls, or a list of such lists; not both")
+        return _("name the argument: {line}").format(line=f"{shortened(key)}: {{order_id: {written or '…'}}}")
+    if place.path[-2:-1] == ("replies",) and written:
+        return write(f"- returns: {written}")
     return None
 
 

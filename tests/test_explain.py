@@ -60,14 +60,27 @@ def test_page_of_a_key_says_where_it_stands_and_how_it_is_written() -> None:
     ) == explain.page("timeout")
 
 
-def test_every_key_is_no_code_and_no_check() -> None:
-    """One name has one page."""
-    assert set() == set(explain.keys()) & {*explain.codes(), *checks}
+def test_no_key_is_a_code() -> None:
+    assert set() == set(explain.keys()) & set(explain.codes())
+
+
+@pytest.mark.parametrize("name", sorted(set(explain.keys()) & set(checks)))
+def test_page_of_a_check_tells_of_a_key_of_that_name_too(name: str) -> None:
+    page = explain.page(name)
+    assert page is not None
+    told = explain.source(name) or ""
+    (home, schema), *_others = explain.keys()[name]
+    assert page.startswith(f"{told}\n\n`{name}`, {home}: {schema['description']}.\n\n")
+
+
+def test_there_are_keys_that_are_checks_too() -> None:
+    assert {"calls", "python"} <= set(explain.keys()) & set(checks)
 
 
 @pytest.mark.parametrize("name", explain.keys())
 def test_every_example_of_a_key_is_yaml(name: str) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)\n```", explain.page(name) or "", re.DOTALL)
+    page = (explain.page(name) or "").removeprefix(explain.source(name) or "")
+    blocks = re.findall(r"```yaml\n(.*?)\n```", page, re.DOTALL)
     assert blocks
     for block in blocks:
         assert all({name} == set(yaml.safe_load(example)) for example in block.split("\n# or\n"))

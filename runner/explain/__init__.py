@@ -25,10 +25,12 @@ def codes() -> tuple[str, ...]:
 
 def page(name: str) -> str | None:
     """The page of a diagnostic's code, of a check or of a key of a flow file, as Markdown; None for any other name."""
+    pages = [key_page(name, home, schema) for home, schema in keys().get(name, ())]
     if (text := source(name)) is not None:
         parts = FENCED.split(text)
-        return "".join(each if FENCED.match(each) else PARAGRAPH.sub(lambda found: in_words(found[0]), each) for each in parts)
-    return "\n\n".join(key_page(name, home, schema) for home, schema in keys().get(name, ())) or None
+        whole = (each if FENCED.match(each) else PARAGRAPH.sub(lambda found: in_words(found[0]), each) for each in parts)
+        pages = ["".join(whole).rstrip("\n") if pages else "".join(whole), *pages]
+    return "\n\n".join(pages) or None
 
 
 def source(name: str) -> str | None:
@@ -76,6 +78,10 @@ def homes() -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield _("under `thread`"), below["ThreadSetup"]["properties"]
     yield _("in a step"), below["Step"]["properties"]
     yield _("under a step's `run`"), below["RunOverrides"]["properties"]
+    yield _("in a step's `sample`"), below["Sample"]["properties"]
+    yield _("under `tools`"), {"plugin": below["Tool"]["anyOf"][1]["properties"]["plugin"]}
+    yield _("in a function"), below["Function"]["properties"]
+    yield _("in an item of `replies`"), below["Reply"]["properties"]
 
 
 def key_page(name: str, home: str, schema: Mapping[str, Any]) -> str:
