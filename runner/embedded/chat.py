@@ -122,7 +122,7 @@ class Gathered:
 
     text: list[str] = field(default_factory=list)
     calls: list[Pieces] = field(default_factory=list)
-    places: dict[object, Pieces] = field(default_factory=dict)
+    places: dict[int | None, Pieces] = field(default_factory=dict)
     tokens: Tokens | None = None
     finish: str = ""
     done: bool = False
@@ -142,7 +142,10 @@ class Gathered:
         reason = choice.get("finish_reason")
         # Some servers write the word where they mean nothing.
         self.finish = reason if isinstance(reason, str) and reason != "null" else self.finish
-        for call in said.get("tool_calls") or ():
+        calls = said.get("tool_calls") or []
+        if not isinstance(calls, list):
+            raise ModelTrouble(UNREADABLE)
+        for call in calls:
             self.take_call(mapping(call))
         text = text_of(said.get("content")) + text_of(said.get("refusal"))
         self.text.append(text)
@@ -151,14 +154,15 @@ class Gathered:
     def take_call(self, part: Json) -> None:
         function = mapping(part.get("function") or {})
         identity, name, arguments = part.get("id") or "", function.get("name") or "", function.get("arguments")
-        call = self.places.get(part.get("index"), self.calls[-1] if self.calls and not name else None)
+        place = part.get("index") if isinstance(part.get("index"), int) else None
+        call = self.places.get(place, self.calls[-1] if self.calls and not name else None)
         # Whole calls, one a chunk, may all claim the same place, or none.
-        another = name and ("index" not in part or (identity and call and call.id and identity != call.id))
+        another = name and (place is None or (identity and call and call.id and identity != call.id))
         if call is None or another:
             call = Pieces()
             self.calls.append(call)
-            if "index" in part:
-                self.places[part["index"]] = call
+            if place is not None:
+                self.places[place] = call
         call.id = call.id or str(identity)
         call.name = call.name or str(name)
         call.arguments += arguments if isinstance(arguments, str) else "" if arguments is None else dumps(arguments)
