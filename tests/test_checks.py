@@ -122,6 +122,8 @@ JAPANESE = Turn("ご注文の品は発送されました。金曜日に到着し
         ("- calls: calculator", PICTURE, "failed", "this tool was not called"),
         ("- image", PICTURE, "passed", ""),
         ("- image: true", PICTURE, "passed", ""),
+        ("- image: {width: 1, aspect: 1:1, format: png}", PICTURE, "passed", ""),
+        ("- image: {width: at least 1024}", PICTURE, "failed", "width 1, not at least 1024"),
         ("- image", SHIPPED, "failed", "no image came back"),
         ("- status: failed", FAILED, "passed", ""),
         ("- status: completed", FAILED, "failed", "the run ended otherwise"),
@@ -201,6 +203,8 @@ def test_the_manual_page_of_a_check_is_one_sentence_and_runs(tmp_path: Path, nam
     first = page.partition("\n\n")[0]
     assert first.endswith(".")
     (example,) = re.findall(r"```yaml\nexpect:\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "golden.png").write_bytes(DRAWN)
+    (tmp_path / "checks.py").write_text("def polite(answer): ...\n")
     allowed = {"tool-not-offered"}  # an example may speak of the reader's own tools
     diagnostics = examine(written(tmp_path, dedent(example))).diagnostics
     assert [] == [found.message for found in diagnostics if found.code not in allowed]
@@ -256,6 +260,7 @@ EVERY_CHECK = """\
 - json: {schema: {type: object, properties: {a: {pattern: '^x'}}}}
 - calls: calculator
 - image
+- image: {width: at least 2, aspect: 1:1, format: png, not_blank: true}
 - status: completed
 - latency: under 20s
 - tokens: under 5
@@ -268,7 +273,7 @@ EVERY_CHECK = """\
 @pytest.fixture(scope="module")
 def every(tmp_path_factory: pytest.TempPathFactory) -> tuple[Expectation, ...]:
     found = expectations(tmp_path_factory.mktemp("every"), EVERY_CHECK)
-    assert set(checks) == {each.name for each in found}
+    assert set(checks) - {"python"} == {each.name for each in found}  # that one is the author's own code
     return found
 
 
