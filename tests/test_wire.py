@@ -1,6 +1,7 @@
 """What a service may say, in every way it was seen to say it, and what is sent to it."""
 
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from runner.model import (
     Assistant,
     FromFile,
+    Function,
+    Returns,
     Role,
     RunOverrides,
     SeedMessage,
@@ -18,10 +21,12 @@ from runner.model import (
     ThreadSetup,
     Tool,
     ToolCall,
+    ToolOutput,
     Usage,
 )
 from runner.wire import WireError
 from runner.wire import assistant_api as wire
+from runner.wire.patience import retry_after
 from runner.wire.sse import EVENT_LIMIT, EventDecoder, ServerEvent
 
 SAMPLES = Path(__file__).parent / "data" / "wire" / "dashscope"
@@ -170,6 +175,32 @@ def test_a_run_is_sent_with_its_overrides() -> None:
     } == wire.encode_run("a1", overrides, stream=False)
 
 
+ORDER: Mapping[str, object] = {"type": "object", "properties": {"order_id": {"type": "string"}}}
+
+
+def test_functions_and_plug_ins_are_sent_in_the_services_form() -> None:
+    tools = (
+        Tool("function", "Look up one order", {"strict": True}, Function("get_order", ORDER, Returns("x"))),
+        Tool("function", None, None, Function("now", {"type": "object"})),
+        Tool("my-plugin", None, {"auth": {"type": "user_http", "user_token": "t-1"}}),
+    )
+    assert [
+        {
+            "type": "function",
+            "function": {"name": "get_order", "description": "Look up one order", "parameters": ORDER, "strict": True},
+        },
+        {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}},
+        {"type": "my-plugin", "auth": {"type": "user_http", "user_token": "t-1"}},
+    ] == wire.encode_assistant(Assistant(model="m", tools=tools))["tools"]
+
+
+def test_outputs_are_sent_with_their_calls() -> None:
+    assert {
+        "tool_outputs": [{"tool_call_id": "c1", "output": "3"}, {"tool_call_id": "", "output": ""}],
+        "stream": True,
+    } == wire.encode_outputs([ToolOutput("c1", "3"), ToolOutput("", "")], stream=True)
+
+
 def test_a_text_still_in_its_file_is_a_bug() -> None:
     with pytest.raises(TypeError):
         wire.encode_assistant(Assistant(model="m", instructions=FromFile("prompt.md")))
@@ -264,6 +295,38 @@ def test_a_messages_pictures() -> None:
             ToolCall("", "calculator", '{"f": 1}', ""),
         ),
         ({"type": "quark_search"}, ToolCall("", "quark_search")),
+        ({"type": "quark_search", "quark_search": None}, ToolCall("", "quark_search")),
+        ({"type": "quark_search", "quark_search": "gone"}, ToolCall("", "quark_search")),
+        (
+            {"type": "quark_search", "quark_search": {"arguments": '{"query": "cats"}', "output": {"success": True}}},
+            ToolCall("", "quark_search", '{"query": "cats"}', '{"success": true}'),
+        ),
+        (
+            {"type": "text_to_image", "text_to_image": {"arguments": {"prompt": "猫"}, "output": {"results": [{"url": "u"}]}}},
+            ToolCall("", "text_to_image", '{"prompt": "猫"}', '{"results": [{"url": "u"}]}'),
+        ),
+        ({"type": "wanx", "wanx": {"arguments": "{}", "output": "{}"}}, ToolCall("", "wanx", "{}", "{}")),
+        ({"type": "search", "plugin_name": {"arguments": "{}", "output": "x"}}, ToolCall("", "search", "{}", "x")),
+        ({"type": "rag", "rag": {"arguments": "{}", "output": ["a"]}}, ToolCall("", "rag", "{}", '["a"]')),
+        (
+            {"id": "c", "type": "my-plugin", "my-plugin": {"arguments": "{}", "output": "x"}},
+            ToolCall("c", "my-plugin", "{}", "x"),
+        ),
+        ({"type": "my-plugin", "arguments": "{}", "output": "x"}, ToolCall("", "my-plugin", "{}", "x")),
+        ({"plugin_name": "calculator", "arguments": "{}", "output": "2"}, ToolCall("", "calculator", "{}", "2")),
+        (
+            {"type": "plugin", "plugin_name": "calculator", "plugin": {"arguments": "{}", "output": "2"}},
+            ToolCall("", "calculator", "{}", "2"),
+        ),
+        (
+            {"plugin_name": {"name": "calculator", "arguments": "{}", "output": "2"}},
+            ToolCall("", "calculator", "{}", "2"),
+        ),
+        (
+            {"type": "code_interpreter", "code_interpreter": {"arguments": "{}", "output": [{"logs": "1"}]}},
+            ToolCall("", "code_interpreter", "{}", '[{"logs": "1"}]'),
+        ),
+        ({"id": "c", "type": "function", "name": "f", "arguments": "{}"}, ToolCall("c", "f", "{}", None, True)),
     ],
 )
 def test_a_tool_call_in_every_way_it_is_written(call: dict[str, object], expected: ToolCall) -> None:
@@ -427,3 +490,110 @@ def test_an_echo_that_differs_is_noted_and_cut_to_what_can_be_read() -> None:
         "the service's assistant does not say its `tools`",
         "the service's assistant has another `instructions`: \"" + "b" * 78 + '… instead of "a"',
     ) == notes
+
+
+FUNCTION = {"type": "function", "function": {"name": "get_order", "description": "Look up", "parameters": dict(ORDER)}}
+PLUGIN = {"type": "my-plugin", "auth": {"type": "user_http", "user_token": "t-secret-1"}}
+
+
+def about_tools(sent: list[object], got: list[object]) -> tuple[str, ...]:
+    return wire.decode_assistant({"object": "assistant", "tools": got}, {"tools": sent}).notes
+
+
+@pytest.mark.parametrize(
+    "got",
+    [
+        [FUNCTION],
+        [{"type": "function", "function": {"name": "get_order"}}],
+        [{"type": "function", "function": {"name": "get_order", "parameters": dict(ORDER), "description": None}, "id": "x"}],
+        [{"type": "function", "function": {**FUNCTION["function"], "strict": False}}],  # type: ignore[dict-item]
+        [{"type": "function", "function": {"name": "get_order", "parameters": {**ORDER, "required": []}}}],
+    ],
+)
+def test_what_a_service_leaves_out_of_a_tool_or_adds_is_no_news(got: list[object]) -> None:
+    assert () == about_tools([FUNCTION], got)
+
+
+def test_tools_in_another_order_are_no_news() -> None:
+    assert () == about_tools([FUNCTION, {"type": "calculator"}], [{"type": "calculator"}, FUNCTION])
+
+
+@pytest.mark.parametrize(
+    ("got", "note"),
+    [
+        (
+            [{"type": "function", "function": {"name": "get_order", "parameters": {"type": "object"}}}],
+            "the service's assistant has another `parameters` for the tool `get_order`",
+        ),
+        (
+            [{"type": "function", "function": {"name": "get_order", "description": "Look down"}}],
+            "the service's assistant has another `description` for the tool `get_order`",
+        ),
+        (
+            [{"type": "calculator"}],
+            'the service\'s assistant has other tools: "calculator" instead of "get_order"',
+        ),
+        (
+            [FUNCTION, {"type": "calculator"}],
+            'the service\'s assistant has other tools: "get_order", "calculator" instead of "get_order"',
+        ),
+        ([7], 'the service\'s assistant has other tools: "?" instead of "get_order"'),
+        (["get_order"], 'the service\'s assistant has other tools: "?" instead of "get_order"'),
+    ],
+)
+def test_other_tools_than_sent_are_noted_by_name(got: list[object], note: str) -> None:
+    assert (note,) == about_tools([FUNCTION], got)
+
+
+@pytest.mark.parametrize(
+    "got",
+    [
+        [{"type": "my-plugin", "auth": {"type": "user_http", "user_token": "t-secret-2"}}],
+        [{"type": "other", "auth": {"type": "user_http", "user_token": "t-secret-1"}}],
+        [{"type": "my-plugin", "auth": "t-secret-1"}],
+        [],
+    ],
+)
+def test_no_note_holds_a_token(got: list[object]) -> None:
+    (note,) = about_tools([PLUGIN], got)
+    assert "secret" not in note
+
+
+def test_a_token_that_is_not_echoed_is_no_news() -> None:
+    assert () == about_tools([PLUGIN], [{"type": "my-plugin"}])
+
+
+# ── patience ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": " 0.5 "}, 0.5),
+        ({"retry-after": "86400"}, 86400.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "-5", "retry-after": "3"}, 3.0),
+        ({"retry-after": "Mon, 23 Nov 2026 20:00:05 GMT", "date": "Mon, 23 Nov 2026 20:00:00 GMT"}, 5.0),
+        ({"retry-after": "Mon, 23 Nov 2026 20:00:05 GMT"}, None),
+        ({"retry-after": "Mon, 23 Nov 2026 19:00:05 GMT", "date": "Mon, 23 Nov 2026 20:00:00 GMT"}, None),
+        ({"retry-after": "Mon, 23 Nov 2026 20:00:05", "date": "Mon, 23 Nov 2026 20:00:00 GMT"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e3"}, None),
+        ({"retry-after": "٣"}, None),
+        ({"retry-after": "soon", "date": "now"}, None),
+        ({"retry-after": "9" * 400}, None),
+    ],
+)
+def test_how_long_a_service_asks_to_be_left_alone(headers: dict[str, str], seconds: float | None) -> None:
+    assert seconds == retry_after(headers)
+
+
+@settings(max_examples=200)
+@given(written=st.text(max_size=30), date=st.text(max_size=30))
+def test_no_header_whatever_raises(written: str, date: str) -> None:
+    seconds = retry_after({"retry-after": written, "retry-after-ms": date, "date": date})
+    assert seconds is None or seconds >= 0
