@@ -96,7 +96,7 @@ def test_golden(case: Path, tmp_path: Path) -> None:
 
 
 def test_no_golden_folder_gets_lost() -> None:
-    assert len(golden()) >= 70
+    assert len(golden()) >= 80
 
 
 # ── exit codes ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,6 +120,8 @@ FILES = {
     "empty/readme.txt": "no flow",
     "both/a.yaml": FLOW.format(word="tabby"),
     "both/b.yaml": FLOW.format(word="ragdoll"),
+    "code/code.yaml": FLOW.format(word="{python: polite.py:polite}"),
+    "code/polite.py": "def polite(answer): return True\n",
     "config/runflow.toml": "target = 1\n",
     "config/passes.yaml": FLOW.format(word="tabby"),
 }
@@ -151,6 +153,13 @@ DEAD_BASE = f"--base-url={DEAD}/api/v1"
         (0, "--version", {}),
         (0, "--help", {}),
         (0, "init new.yaml --yes", {}),
+        (0, "trust code/code.yaml", {}),
+        (0, "trust passes.yaml", {}),
+        (0, "trust --list", {}),
+        (0, "trust --forget passes.yaml", {}),
+        (0, "code/code.yaml --allow-tools", {}),
+        (0, "plan code/code.yaml", {}),
+        (0, "validate code/code.yaml", {}),
         (1, "fails.yaml", {}),
         (1, "both", {}),
         (1, "passes.yaml fails.yaml skipped.yaml", {}),
@@ -172,7 +181,15 @@ DEAD_BASE = f"--base-url={DEAD}/api/v1"
         (2, "init passes.yaml --yes", {}),
         (2, "explain nosuchcode", {}),
         (2, "completion tcsh", {}),
+        (2, "trust", {}),
+        (2, "trust nosuch.yaml", {}),
+        (2, "trust --forget nosuch.yaml", {}),
+        (2, "trust --list --forget passes.yaml", {}),
         (3, "invalid.yaml", {}),
+        (3, "code/code.yaml", {}),
+        (3, "passes.yaml fails.yaml code/code.yaml", {}),
+        (3, "code/code.yaml --target embedded", {"CI": "1"}),
+        (3, "trust invalid.yaml code/code.yaml", {}),
         (3, "passes.yaml invalid.yaml", {}),
         (3, "readme.txt", {}),
         (3, "validate .", {}),
@@ -190,6 +207,7 @@ DEAD_BASE = f"--base-url={DEAD}/api/v1"
         (4, f"passes.yaml {DEAD_BASE}", KEY),
         (4, f"elsewhere.yaml passes.yaml {DEAD_BASE}", KEY),
         (5, "empty", {}),
+        (5, "trust empty", {}),
         (5, "validate empty", {}),
         (5, "plan empty", {}),
         (5, "nothing*.yaml", {}),
@@ -400,7 +418,7 @@ def test_validating_leaves_nothing_behind(tmp_path: Path) -> None:
 
 # ── help and completion ──────────────────────────────────────────────────────────────────────────────────────────────
 
-COMMANDS = ["run", "plan", "serve", "init", "validate", "explain", "schema", "targets", "doctor", "completion"]
+COMMANDS = ["run", "plan", "trust", "serve", "init", "validate", "explain", "schema", "targets", "doctor", "completion"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,6 +1,7 @@
 """The example flows: each is valid, and each passes on the embedded service."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,26 @@ import pytest
 from tests.test_cli import WORKFLOWS, run
 
 FLOWS = sorted(WORKFLOWS.glob("*.yaml"))
+PYTHON = ("stock.yaml",)
+"""Those that run Python, which takes permission."""
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
 @pytest.mark.parametrize("how", [(), ("--no-stream",)], ids=["streaming", "polling"])
 def test_an_example_passes(flow: Path, how: tuple[str, ...], tmp_path: Path) -> None:
-    ended = run(tmp_path, str(flow), "--require-checks", *how)
+    permission = ("--allow-tools",) if flow.name in PYTHON else ()
+    ended = run(tmp_path, str(flow), "--require-checks", *how, *permission)
     assert (0, "") == (ended.code, ended.stderr), ended.stdout
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_an_example_with_python_runs_only_with_permission(name: str, tmp_path: Path) -> None:
+    shutil.copytree(WORKFLOWS, tmp_path, dirs_exist_ok=True)
+    refused = run(tmp_path, name)
+    trusted = run(tmp_path, "trust", name)
+    assert (3, "", 0) == (refused.code, refused.stdout, trusted.code)
+    assert f"write `runflow trust {name}`" in refused.stderr
+    assert 0 == run(tmp_path, name).code
 
 
 def test_the_examples_have_no_findings(tmp_path: Path) -> None:
@@ -47,3 +61,16 @@ def test_the_memory_example_relies_on_the_thread(tmp_path: Path) -> None:
     second = text.index("  - user:", first + 1)
     (tmp_path / "forgetful.yaml").write_text(text[:first] + text[second:], encoding="utf-8")
     assert 1 == run(tmp_path, "forgetful.yaml").code
+
+
+def test_the_sequence_example_needs_its_sequence(tmp_path: Path) -> None:
+    text = (WORKFLOWS / "parcel.yaml").read_text(encoding="utf-8")
+    assert "{place: Osaka, state: on its way}" in text
+    (tmp_path / "once.yaml").write_text(text.replace("{place: Kyoto,", "{place: Osaka,"), encoding="utf-8")
+    assert 1 == run(tmp_path, "once.yaml").code
+
+
+def test_the_failing_example_tells_the_model_that_it_failed(tmp_path: Path) -> None:
+    report = json.loads(run(tmp_path, str(WORKFLOWS / "refund.yaml"), "--json", "-").stdout)
+    [answered] = report["cases"][0]["steps"][0]["functions"]
+    assert ("fails", {"error": "the payment service does not answer"}) == (answered["by"], json.loads(answered["output"]))

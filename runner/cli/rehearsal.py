@@ -93,12 +93,17 @@ class Recorder(httpx.AsyncBaseTransport):
 
     def learn_objects(self, value: object) -> None:
         if isinstance(value, Mapping):
-            kind, id = KINDS.get(str(value.get("object"))), value.get("id")
-            if kind and isinstance(id, str) and id not in self.names:
-                number = self.counts[kind] = self.counts.get(kind, 0) + 1
-                self.names[id] = f"{{{kind}}}" if number == 1 else f"{{{kind}{number}}}"
+            self.learn_id(KINDS.get(str(value.get("object"))), value.get("id"))
+            action = value.get("required_action")
+            for call in action["submit_tool_outputs"]["tool_calls"] if isinstance(action, Mapping) else ():
+                self.learn_id("call", call["id"])
             for each in value.get("data") or () if isinstance(value.get("data"), list) else ():
                 self.learn_objects(each)
+
+    def learn_id(self, kind: str | None, id: object) -> None:
+        if kind and isinstance(id, str) and id not in self.names:
+            number = self.counts[kind] = self.counts.get(kind, 0) + 1
+            self.names[id] = f"{{{kind}}}" if number == 1 else f"{{{kind}{number}}}"
 
 
 async def rehearse(case: Case, connection: Connection) -> Rehearsal:

@@ -71,7 +71,7 @@ def permit(store: "Store", paths: Sequence[str]) -> int:
             continue
         say(_("{file} may").format(file=flow.path), *rows, *beside(flow))
         store.allow(flow)
-        say(_("trusted until {file} or one of these files changes").format(file=flow.path))
+        say(_("trusted until {file}, or a file below its folder that Python could import, changes").format(file=flow.path))
     if is_ci(os.environ):
         click.echo(_("CI is set: there only `--allow-tools` counts, and no permission that was kept"), err=True)
     return Exit.PASSED

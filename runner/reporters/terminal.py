@@ -255,6 +255,7 @@ class Conversation:
         self.lines = ["", self.title(started)]
         self.step: StepStarted | None = None
         self.told: list[str] = []
+        self.troubles: set[str] = set()
         self.warnings: list[str] = []
         self.operations: list[OperationEnded] = []
         self.doing: tuple[OperationStarted, float] | None = None
@@ -346,7 +347,8 @@ class Conversation:
         """Why there is no verdict, unless that has been said already."""
         if not ended.reason or ended.outcome in {Outcome.PASSED, Outcome.FAILED}:
             return []
-        if any(text and (ended.reason in text or text in ended.reason) for text in self.told):
+        said = any(text and (ended.reason in text or text in ended.reason) for text in self.told)
+        if said or ended.reason in self.troubles:
             return []
         if ended.outcome != Outcome.SKIPPED:
             self.told.append(ended.reason)
@@ -376,6 +378,7 @@ class Conversation:
         lines = unfolded(call, self.paint, self.room) if self.verbose else [folded(call, self.paint, self.room)]
         lines = [f"      {line}" for line in lines]
         if call.trouble:
+            self.troubles.add(call.trouble)
             lines += self.paint.said("        ", self.paint.paint("!", "red"), call.trouble)
         return lines
 
