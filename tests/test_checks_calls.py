@@ -99,7 +99,7 @@ SHIPPED = {"status": "shipped", "arrives": "Friday", "total": 1234.5, "gift": Fa
         (
             "calls: {get_order: {order_id: 1234}}",
             (get("1234"),),
-            ("passed", "", 'get_order {"order_id": 1234}', 'get_order {"order_id": "1234"}'),
+            ("passed", "", 'get_order {"order_id": "1234"}', 'get_order {"order_id": "1234"}'),
         ),
         (
             "calls: {get_order: {order_id: '${order}'}}",

@@ -27,7 +27,7 @@ from runner.forms import Scalar, Value
 from runner.model import Expectation, Outcome, Turn
 from runner.words import _, listed, nearest
 
-__all__ = ["Difference", "difference", "differences", "dumps", "fault", "plain", "read", "trouble", "typed"]
+__all__ = ["Difference", "difference", "differences", "dumps", "fault", "plain", "read", "trouble", "typed", "written"]
 
 NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 """A number as JSON spells it."""
@@ -98,6 +98,16 @@ def declared(value: object, schema: object, root: Schema) -> object:
 def in_doubt(value: Scalar, known: tuple[Schema, ...]) -> object:
     """What a plain word or number is where neither it nor its spelling can stand."""
     return value.spelling if value.value is not None and "string" in types_of(known) else value.value
+
+
+def written(expected: Mapping[str, Value], schema: Schema | None) -> str:
+    """Expected arguments as JSON, for people: with the declared types, checks among them as they stand in the file."""
+    known, root = tuple(meant(schema, schema or {})), schema or {}
+    shown = {
+        name: value if isinstance(value, Mapping) else declared(value, property_of(str(name), known), root)
+        for name, value in expected.items()
+    }
+    return shorten(dumps(shown))
 
 
 def unquoted(text: str) -> Iterator[object]:

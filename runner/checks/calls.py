@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from runner.checks import matching
 from runner.checks.allowance import Allowance, TookTooLong
-from runner.checks.arguments import Difference, differences, dumps, fault, plain, read, trouble
+from runner.checks.arguments import Difference, differences, dumps, fault, plain, read, trouble, written
 from runner.checks.json_answer import BadPath, NotJson, compiled, judges_text, loaded, oversized, values_at
 from runner.checks.limits import CountLimit, Limits, trouble_with
 from runner.checks.reader import answer, fold, nearest, quote, shorten, views
@@ -57,22 +57,19 @@ class ExpectedCall:
     def limits(self) -> Limits:
         return self.times or SOME
 
-    def __str__(self) -> str:
-        return self.tool + (f" {dumps(self.arguments)}" if self.arguments is not None else "")
-
 
 Named: TypeAlias = Annotated[Mapping[str, Value], Form(min_length=1, max_length=1)]
 """A tool's name and its arguments."""
 Written: TypeAlias = NonEmpty | ExpectedCall | Named
 
 
-def expected(written: str | ExpectedCall | Mapping[str, object]) -> ExpectedCall:
+def expected(value: str | ExpectedCall | Mapping[str, object]) -> ExpectedCall:
     """The call that is meant; raise ValueError with what is wrong."""
-    if isinstance(written, ExpectedCall):
-        return written
-    if isinstance(written, str):
-        return ExpectedCall(written)
-    ((name, arguments),) = written.items()
+    if isinstance(value, ExpectedCall):
+        return value
+    if isinstance(value, str):
+        return ExpectedCall(value)
+    ((name, arguments),) = value.items()
     if isinstance(arguments, Mapping):
         return ExpectedCall(name, arguments)
     if plain(arguments) is None:
@@ -112,23 +109,19 @@ def miss(wanted: ExpectedCall, call: ToolCall, turn: Turn) -> Miss | None:
 
 def arguments_miss(wanted: ExpectedCall, call: ToolCall, turn: Turn) -> Miss | None:
     assert wanted.arguments is not None
+    schema = turn.parameters.get(call.name)
     try:
         arguments = read(call.arguments)
     except ValueError as error:
         message = _("`{tool}` was called, but {reason}").format(tool=call.name, reason=error)
-        return Miss(
-            "arguments", Verdict(Outcome.FAILED, message, dumped(wanted), shorten(call.arguments)), len(wanted.arguments)
-        )
-    found = tuple(differences(wanted.arguments, arguments, turn.parameters.get(call.name)))
+        verdict = Verdict(Outcome.FAILED, message, written(wanted.arguments, schema), shorten(call.arguments))
+        return Miss("arguments", verdict, len(wanted.arguments))
+    found = tuple(differences(wanted.arguments, arguments, schema))
     if not found:
         return None
     unjudged = next((each for each in found if not each.judged), None)
     outcome = Outcome.FAILED if unjudged is None else Outcome.ERROR
     return Miss("arguments", different(unjudged or found[0], outcome, call), len(found))
-
-
-def dumped(wanted: ExpectedCall) -> str:
-    return shorten(dumps(wanted.arguments))
 
 
 def different(found: Difference, outcome: Outcome, call: ToolCall) -> Verdict:
@@ -298,7 +291,7 @@ def exact(number: float) -> float:
 # ── all calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def shown(calls: Sequence[ToolCall], wanted: ExpectedCall) -> str:
+def made(calls: Sequence[ToolCall], wanted: ExpectedCall) -> str:
     """The calls as they were made; only their names when nothing else matters."""
     if wanted.arguments is None:
         return names_of(calls)
@@ -320,14 +313,14 @@ def judge_one(wanted: ExpectedCall, turn: Turn) -> Verdict:
         return pointing(wanted, unjudged.key, unjudged.verdict)
     if wanted.limits.hold(len(fitting)):
         seen = fitting if wanted.arguments is not None and fitting else turn.calls
-        return Verdict(Outcome.PASSED, expected=shorten(str(wanted)), actual=shown(seen, wanted))
+        return Verdict(Outcome.PASSED, expected=spelled(wanted, turn), actual=made(seen, wanted))
     if fitting:
-        return counted(wanted, len(fitting), shown(fitting, wanted))
+        return counted(wanted, len(fitting), made(fitting, wanted))
     if misses:
         best = max((found for found in misses if found), key=lambda found: found.nearness)
         return pointing(wanted, best.key, best.verdict)
     return pointing(
-        wanted, "tool", Verdict(Outcome.FAILED, _("this tool was not called"), shorten(str(wanted)), names_of(turn.calls))
+        wanted, "tool", Verdict(Outcome.FAILED, _("this tool was not called"), spelled(wanted, turn), names_of(turn.calls))
     )
 
 
@@ -365,7 +358,7 @@ def judge_sequence(items: Sequence[ExpectedCall], turn: Turn) -> Verdict:
         return found is None
 
     start = 0
-    verdict = Verdict(Outcome.PASSED, expected=in_order(items), actual=every(turn.calls))
+    verdict = Verdict(Outcome.PASSED, expected=in_order(items, turn), actual=every(turn.calls))
     for item, wanted in enumerate(items):
         at, number = start, 0
         while at < len(turn.calls):
@@ -393,11 +386,18 @@ def too_few_or_many(wanted: ExpectedCall, number: int, turn: Turn) -> Verdict:
 
 def out_of_order(items: Sequence[ExpectedCall], item: int, turn: Turn) -> Verdict:
     message = _("`{tool}` was called, but not after `{before}`").format(tool=items[item].tool, before=items[item - 1].tool)
-    return Verdict(Outcome.FAILED, message, in_order(items), every(turn.calls))
+    return Verdict(Outcome.FAILED, message, in_order(items, turn), every(turn.calls))
 
 
-def in_order(items: Sequence[ExpectedCall]) -> str:
-    return shorten(_(", then ").join(map(str, items)))
+def in_order(items: Sequence[ExpectedCall], turn: Turn) -> str:
+    return shorten(_(", then ").join(spelled(each, turn) for each in items))
+
+
+def spelled(wanted: ExpectedCall, turn: Turn) -> str:
+    """The tool, and the arguments that are expected."""
+    if wanted.arguments is None:
+        return wanted.tool
+    return shorten(f"{wanted.tool} {written(wanted.arguments, turn.parameters.get(wanted.tool))}")
 
 
 def every(calls: Sequence[ToolCall]) -> str:
@@ -440,12 +440,12 @@ class Calls:
         return not isinstance(self.value, str)
 
     @property
-    def written(self) -> tuple[str | ExpectedCall | Mapping[str, object], ...]:
+    def items(self) -> tuple[str | ExpectedCall | Mapping[str, object], ...]:
         return self.value if isinstance(self.value, tuple) else (self.value,)
 
     def calls(self) -> Iterator[ExpectedCall]:
         """The expected calls, but for those that are not written right."""
-        for each in self.written:
+        for each in self.items:
             try:
                 yield expected(each)
             except ValueError:
@@ -453,7 +453,7 @@ class Calls:
 
     def evaluate(self, turn: Turn) -> Verdict:
         try:
-            items = [expected(each) for each in self.written]
+            items = [expected(each) for each in self.items]
         except ValueError as error:
             return Verdict(Outcome.ERROR, str(error))
         if not items:
@@ -478,9 +478,9 @@ class Calls:
         return ""
 
     def problems(self) -> Iterator[Problem]:
-        if not self.written:
+        if not self.items:
             yield "never-fails", _("this list is empty, so every reply passes"), _("list the calls in their order")
-        for each in self.written:
+        for each in self.items:
             try:
                 yield from wrong(expected(each))
             except ValueError as error:
