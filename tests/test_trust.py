@@ -10,6 +10,7 @@ import pytest
 
 from runner.model import Assistant, ByHttp, ByPython, Flow, Function, PythonFunction, Returns, RunOverrides, Step, Tool
 from runner.trust import Standing, Store, TrustProblem, fingerprint, importable, needs
+from tests.test_cli import Ended, run
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -266,3 +267,81 @@ def test_a_permission_holds_no_more_than_it_says(folder: Path, store: Store) -> 
         "needs": ["tools.py:count"],
         "fingerprint": fingerprint(shop),
     } == json.loads(kept.read_text())
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CHECKED = """\
+assistant:
+  model: qwen-max
+steps:
+  - user: Draw a cat.
+    sample: Here is your tabby.
+    expect: {python: %s}
+"""
+
+
+def checked(folder: Path, name: str, code: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text(CHECKED % f"{name}.py:fine")
+    (folder / f"{name}.py").write_text(f"def fine(answer):\n    {code}\n")
+
+
+def test_trust_belongs_to_a_file_whatever_it_is_called_from_where(tmp_path: Path) -> None:
+    checked(tmp_path / "shop", "order", "return True")
+    assert 0 == run(tmp_path, "trust", "shop/order.yaml").code
+    state = {"XDG_STATE_HOME": f"{tmp_path}/home/state"}
+    assert 0 == run(tmp_path / "shop", "../shop/order.yaml", **state).code
+    assert 0 == run(tmp_path / "shop", str(tmp_path / "shop" / "order.yaml"), **state).code
+
+
+@pytest.mark.parametrize("changed", ["order.yaml", "order.py"])
+def test_one_byte_more_is_exit_3_before_anything_is_sent(changed: str, tmp_path: Path) -> None:
+    checked(tmp_path, "order", "return True")
+    run(tmp_path, "trust", "order.yaml")
+    with (tmp_path / changed).open("a") as file:
+        file.write("\n")
+    ended = run(tmp_path, "order.yaml", "--events", "-")
+    assert (3, "") == (ended.code, ended.stdout)
+    assert "order.yaml, or a file it could import, changed since it was trusted; it would\n" in ended.stderr
+
+
+def test_what_changes_during_a_run_is_not_run(tmp_path: Path) -> None:
+    checked(tmp_path / "a", "first", "open('b/second.py', 'a').write('open(\"proof\", \"w\")\\n')\n    return True")
+    checked(tmp_path / "b", "second", "return True")
+    assert 0 == run(tmp_path, "trust", "a", "b").code
+    ended = run(tmp_path, "a", "b")
+    assert 4 == ended.code, ended.stdout
+    assert "2 flows: 1 passed, 0 flaky, 0 failed, 1 error" in ended.stdout
+    assert not (tmp_path / "proof").exists()
+
+
+def test_a_damaged_or_open_store_is_a_sentence(tmp_path: Path) -> None:
+    checked(tmp_path, "order", "return True")
+    run(tmp_path, "trust", "order.yaml")
+    folder = tmp_path / "home" / "state" / "runflow" / "trust"
+    [kept] = folder.iterdir()
+    whole = kept.read_text()
+    kept.write_text(whole[:-20])
+    damaged = f"{kept} is damaged, so that it permits nothing; delete it, then trust the flow again"
+    assert (3, f"runflow: {damaged}; nothing was sent\n") == said(run(tmp_path, "order.yaml"))
+    assert (3, f"runflow: {damaged}\n") == said(run(tmp_path, "trust", "--list"))
+    kept.write_text(whole)
+    folder.chmod(0o777)
+    opened = f"{folder} can be written by others, so that nothing in it is trusted; make it yours alone: chmod go-w {folder}"
+    assert (3, f"runflow: {opened}; nothing was sent\n") == said(run(tmp_path, "order.yaml"))
+    assert (3, f"runflow: {opened}\n") == said(run(tmp_path, "trust", "order.yaml"))
+    folder.chmod(0o700)
+    assert 0 == run(tmp_path, "order.yaml").code
+
+
+def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    checked(tmp_path, "order", "return True")
+    (tmp_path / "home").write_text("a file")
+    where = tmp_path / "home" / "state" / "runflow" / "trust"
+    ended = said(run(tmp_path, "trust", "order.yaml"))
+    assert (3, f"runflow: the permission cannot be kept in {where}: Not a directory\n") == ended
+
+
+def said(ended: Ended) -> tuple[int, str]:
+    return ended.code, ended.stderr
