@@ -210,6 +210,10 @@ def rounded(value: Number, digits: Number = Fraction(0)) -> Number:
     return -whole if value < 0 else whole
 
 
+def absolute(value: Number) -> Number:
+    return -value if value < 0 else value
+
+
 def of_one(function: Callable[[Number], Number]) -> Callable[[Sequence[Number]], Number]:
     def called(values: Sequence[Number]) -> Number:
         if len(values) != 1:
@@ -227,7 +231,7 @@ def round_of(values: Sequence[Number]) -> Number:
 
 FUNCTIONS: Mapping[str, Callable[[Sequence[Number]], Number]] = {
     "sqrt": of_one(root),
-    "abs": of_one(lambda value: abs(value)),
+    "abs": of_one(absolute),
     "round": round_of,
     "min": min,
     "max": max,
