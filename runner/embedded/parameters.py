@@ -170,7 +170,21 @@ def said(body: Json) -> Said:
     role = text(body, "role") or "user"
     if role not in ("user", "assistant"):
         raise Refused(f"`role` is `{role}`; it is `user` or `assistant`")
-    return Said(role, text(body, "content", required=True) or "", texts(body, "file_ids"), metadata(body) or {})
+    return Said(role, content(body), texts(body, "file_ids"), metadata(body) or {})
+
+
+def content(body: Json) -> str:
+    """What a message says: a text, or texts in parts, as the OpenAI SDK may send them."""
+    parts = body.get("content")
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        return text(body, "content", required=True) or ""
+    for place, part in enumerate(parts):
+        if part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise Refused(f'`content[{place}]` is not a text; write it like {{"type": "text", "text": "…"}}')
+    whole = "".join(part["text"] for part in parts)
+    if not whole:
+        raise Refused("`content` is required")
+    return whole
 
 
 def page(query: Mapping[str, str]) -> Page:
