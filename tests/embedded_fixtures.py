@@ -62,10 +62,12 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def served(*options: str, token: str = TOKEN, latency: float | None = None) -> Iterator[Served]:
+def served(
+    *options: str, token: str = TOKEN, latency: float | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Served]:
     """`runflow serve` with these options, ready; it is stopped by SIGTERM unless the test stopped it."""
     command = ("-m", "runner", "serve", *options) if latency is None else ("-c", SLOWLY, token, str(latency))
-    with start(*command, RUNFLOW_TOKEN=token) as process:
+    with start(*command, **{"RUNFLOW_TOKEN": token, **(environment or {})}) as process:
         assert process.stdout is not None
         _, base_url, key = (process.stdout.readline().partition("=")[2].strip() for _ in range(3))
         if not key:
