@@ -77,25 +77,27 @@ class Functions:
 
     def begin(self, function: PythonFunction, given: Mapping[str, object]) -> "Future[Returned]":
         self.number += 1
-        request = {"number": self.number, "function": function.function, **given}
+        request = {"function": function.function, **given}
         future: Future[Returned] = Future()
         # A thread for each call: neither an event loop nor the threads it shares wait for the author's code.
-        self.thread = Thread(target=self.exchange, args=(function, request, future), daemon=True)
+        self.thread = Thread(target=self.exchange, args=(self.number, function, request, future), daemon=True)
         self.thread.start()
         return future
 
-    def exchange(self, function: PythonFunction, request: Mapping[str, Any], future: "Future[Returned]") -> None:
+    def exchange(
+        self, number: int, function: PythonFunction, request: Mapping[str, object], future: "Future[Returned]"
+    ) -> None:
         future.set_running_or_notify_cancel()
         try:
-            result = self.result(function, request)
+            result = self.result(number, function, request)
         except BaseException as error:
             future.set_exception(error)
         else:
             future.set_result(result)
 
-    def result(self, function: PythonFunction, request: Mapping[str, Any]) -> Returned:
+    def result(self, number: int, function: PythonFunction, request: Mapping[str, object]) -> Returned:
         file = located(self.folder, function.file)
-        process = self.started(request["number"])
+        process = self.started(number)
         reply = replied(process, {**request, "file": str(file)})
         if reply is None:
             raise NoResult(self.ended(process, function))
@@ -162,7 +164,6 @@ def start(folder: Path, *, debug: bool) -> "subprocess.Popen[bytes]":
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if debug else subprocess.DEVNULL,
-            cwd=folder,
             env={name: value for name, value in os.environ.items() if name not in secret},
             **options,
         )
@@ -180,7 +181,7 @@ def bury(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def replied(process: "subprocess.Popen[bytes]", request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def replied(process: "subprocess.Popen[bytes]", request: Mapping[str, object]) -> Mapping[str, Any] | None:
     """The reply to a request; None when the process is gone, or says what is no reply."""
     inbox, outbox = process.stdin, process.stdout
     assert inbox is not None
@@ -188,13 +189,9 @@ def replied(process: "subprocess.Popen[bytes]", request: Mapping[str, Any]) -> M
     try:
         inbox.write(json.dumps(request).encode() + b"\n")
         inbox.flush()
-        while line := outbox.readline(LONGEST_LINE):
-            reply = json.loads(line)
-            if reply["number"] == request["number"]:
-                return dict(reply)
-    except (OSError, ValueError, LookupError, TypeError):
-        pass
-    return None
+        return dict(json.loads(outbox.readline(LONGEST_LINE)))
+    except (OSError, ValueError):
+        return None
 
 
 def located(folder: Path, file: str) -> Path:

@@ -145,7 +145,7 @@ class Worker:
         if taken is not None and getattr(taken, "__file__", None) == file:
             self.modules[file] = taken
             return taken
-        if taken is not None or parts[0] in sys.stdlib_module_names or not all(map(str.isidentifier, parts)):
+        if taken is not None or not all(map(str.isidentifier, parts)):
             name = f"flow:{name}"
         spec = spec_from_file_location(name, file, loader=Fresh(name, file))
         assert spec is not None
@@ -263,10 +263,11 @@ def main(folder: str) -> None:
     requests: SimpleQueue[Request] = SimpleQueue()
     Thread(target=listen, args=(inbox, requests), daemon=True).start()
     admit(folder)
+    os.chdir(folder)
     worker = Worker(folder)
     while True:
         request = requests.get()
-        reply = {"number": request["number"], **worker.answer(request)}
+        reply = worker.answer(request)
         if os.getpid() != own:
             # The function forked, and this is the copy.
             os._exit(0)

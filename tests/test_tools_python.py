@@ -466,7 +466,7 @@ def test_a_hang_ends_with_a_sentence_and_nothing_survives(folder: Path, alive: A
 
 @pytest.mark.parametrize("function", HANGS)
 def test_whoever_stops_waiting_ends_the_process(folder: Path, alive: Alive, function: str) -> None:
-    async def go() -> bytes:
+    async def go() -> tuple[bytes, bytes]:
         functions = InProcess(folder, seconds=60, debug=False)
         await functions.answer(named("holds"), {"path": str(alive.path)})
         asking = asyncio.create_task(functions.answer(named(function), {}))
@@ -475,11 +475,11 @@ def test_whoever_stops_waiting_ends_the_process(folder: Path, alive: Alive, func
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
+        left = await asyncio.to_thread(alive.read)
         await functions.close()
-        return said
+        return said, left
 
-    assert b"hanging" == asyncio.run(go())
-    assert b"" == alive.read()
+    assert (b"hanging", b"") == asyncio.run(go())
 
 
 def test_closing_ends_an_idle_process_and_what_it_started(folder: Path, alive: Alive) -> None:

@@ -37,7 +37,8 @@ async def posted(url: str, body: bytes, *, limit: int, seconds: float) -> tuple[
         raise Unanswered(_("`{url}` did not answer within {seconds:g} s").format(url=url, seconds=seconds)) from error
     except TooLarge as error:
         raise Unanswered(_("`{url}`: {reason}").format(url=url, reason=error)) from error
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
+        # The last two are about proxies in the environment that httpx cannot use.
         reason = str(error) or type(error).__name__
         raise Unanswered(_("`{url}` could not be reached: {reason}").format(url=url, reason=reason)) from error
     return response.status_code, read(url, response, answer)
