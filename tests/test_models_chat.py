@@ -119,6 +119,12 @@ def test_no_choice_of_tool_means_no_tools() -> None:
     assert not {"tools", "tool_choice"} & set(server.bodies[0])
 
 
+def test_a_tool_that_was_not_offered_is_not_asked_for() -> None:
+    with talk(calls(call("big_add", ADDED)), says("Hi.")) as (api, server):
+        assert "completed" == api.ask(api.assistant(ADD), api.thread(), "Hello.", tool_choice="none")["status"]
+    assert '{"error": "there is no tool `big_add`"}' == server.bodies[1]["messages"][-1]["content"]
+
+
 @pytest.mark.parametrize(
     ("tools", "code", "message"),
     [

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from runner.embedded import plugins
 from runner.embedded.models import Call, Completion, Entry, Model, ModelTrouble, Prompt, Tokens
@@ -39,7 +40,8 @@ class Driver:
         self.service = service
         self.model = model
         self.drives: dict[str, Drive] = {}
-        self.changes: dict[str, asyncio.Event] = {}
+        # An event lives as long as a stream waits for it.
+        self.changes: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
 
     def start(self, run: Run, origin: str, streamed: bool) -> None:
         """Let the model go on with the run; raise Refused when it cannot be given the run's tools."""
@@ -71,6 +73,8 @@ class Driver:
         return self.changes.setdefault(run, asyncio.Event())
 
     async def close(self) -> None:
+        for drive in self.drives.values():
+            drive.keep_text()
         tasks = [drive.task for drive in self.drives.values() if drive.task is not None]
         for task in tasks:
             task.cancel()
@@ -229,8 +233,7 @@ class Drive:
         script = self.script()
         if self.message:
             self.close_message(script)
-        declared = {tool["function"]["name"] for tool in self.run.tools if tool["type"] == "function"}
-        calls = [self.made(call, declared) for call in self.named(completion.calls)]
+        calls = [self.made(call) for call in self.named(completion.calls)]
         # Only the caller knows what its own functions give back.
         asked = [call for call in calls if call["type"] == "function" and "output" not in call["function"]]
         step = script.tool_step(calls)
@@ -254,12 +257,13 @@ class Drive:
             seen.add(identity)
             yield replace(call, id=identity, arguments=call.arguments.strip() or "{}")
 
-    def made(self, call: Call, declared: "set[str]") -> Json:
-        """The call as a step holds it."""
+    def made(self, call: Call) -> Json:
+        """The call as a step holds it; with its output, unless that is the caller's affair."""
         content = {"arguments": call.arguments}
-        if call.name in declared:
+        offered = {function["name"] for function in functions(self.run)}
+        if call.name in offered and not any(tool["type"] == call.name for tool in self.run.tools):
             return {"id": call.id, "type": "function", "function": {"name": call.name, **content}}
-        if any(tool["type"] == call.name for tool in self.run.tools) and self.run.tool_choice != "none":
+        if call.name in offered:
             output = plugins.use(call.name, call.arguments, self.draw, self.service.clock.now())
             return {"id": call.id, "type": call.name, call.name: {**content, "output": dumps(output)}}
         output = {"error": f"there is no tool `{call.name}`"}

@@ -8,12 +8,14 @@ import httpx
 from runner.embedded.chat import refusal
 from runner.embedded.models import ModelTrouble
 from runner.embedded.objects import Json
-from runner.transport.network import Network, TooLarge, body_of, open_client
+from runner.transport.network import TIMEOUTS, Network, TooLarge, body_of, open_client
 from runner.wire import WireError
 from runner.wire.sse import EventDecoder
 
 __all__ = ["ChatEndpoint"]
 
+# A model that thinks may be silent for minutes; the run expires whatever it does.
+PATIENT = httpx.Timeout(connect=TIMEOUTS.connect, write=TIMEOUTS.write, pool=TIMEOUTS.pool, read=300)
 ERROR_LIMIT = 64_000
 """How many bytes of a refusal are read."""
 
@@ -36,7 +38,8 @@ class ChatEndpoint:
             self.client = open_client(Network(self.base_url))
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
-            async with self.client.stream("POST", f"{self.base_url}/chat/completions", json=body, headers=headers) as response:
+            url = f"{self.base_url}/chat/completions"
+            async with self.client.stream("POST", url, json=body, headers=headers, timeout=PATIENT) as response:
                 if response.status_code != 200:
                     raise refusal(response.status_code, await beginning(response), self.key_name)
                 async for data in events(response):
