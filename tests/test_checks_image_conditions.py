@@ -219,6 +219,13 @@ def test_of_pictures_equally_wrong_the_most_alike_is_the_nearest(folder: Path) -
     assert verdict.message.startswith("none of 3 images meets all conditions; the nearest is number 2: distance ")
 
 
+def test_a_broken_picture_is_never_the_nearest(folder: Path) -> None:
+    verdict = judged(folder, "- image: {width: 1, height: 1}", b"<html>", GOLDEN)
+    assert (
+        "none of 2 images meets all conditions; the nearest is number 2: width 640, not 1; height 360, not 1" == verdict.message
+    )
+
+
 def test_broken_pictures_are_named_as_without_conditions(folder: Path) -> None:
     assert (
         "failed",
@@ -259,17 +266,23 @@ def named(kind: bytes, body: bytes) -> bytes:
     return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
 
 
+def png(width: int, height: int, depth: int, colour: int, interlace: int, rows: bytes, extra: bytes = b"") -> bytes:
+    header = named(b"IHDR", pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace))
+    return b"\x89PNG\r\n\x1a\n" + header + extra + named(b"IDAT", zlib.compress(rows)) + named(b"IEND", b"")
+
+
 @st.composite
 def pngs(draw: st.DrawFn) -> bytes:
     """PNGs of every kind of pixel, each row under a filter of its own, most of them nearly flat."""
     colour = draw(st.sampled_from(sorted(CHANNELS)))
     depth = draw(st.sampled_from(DEPTHS[colour]))
     width, height, interlace = draw(st.integers(1, 9)), draw(st.integers(1, 9)), draw(st.integers(0, 1))
-    some = draw(st.sampled_from([[0], [0, 0, 0, 0, 255], [0, 0, 0, 9], [*range(256)]]))
+    kinds = [[0], [0], [0, 0, 0, 0, 255], [0, 5], [0, 0, 0, 9], [*range(256)]]
     rows = b""
     for across, down in passes(width, height, interlace):
         size = -(-across * depth * CHANNELS[colour] // 8)
         for _row in range(down):
+            some = draw(st.sampled_from(kinds))
             rows += bytes([draw(st.integers(0, 4)), *draw(st.lists(st.sampled_from(some), min_size=size, max_size=size))])
     extra = b""
     values = st.sampled_from([0, 3, 128, 255])
@@ -279,8 +292,7 @@ def pngs(draw: st.DrawFn) -> bytes:
     elif colour in (0, 2) and draw(st.booleans()):
         most = (1 << depth) - 1
         extra += named(b"tRNS", b"".join(pack(">H", draw(st.sampled_from([0, most]))) for _channel in range(CHANNELS[colour])))
-    header = named(b"IHDR", pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace))
-    return b"\x89PNG\r\n\x1a\n" + header + extra + named(b"IDAT", zlib.compress(rows)) + named(b"IEND", b"")
+    return png(width, height, depth, colour, interlace, rows, extra)
 
 
 @settings(max_examples=400)
@@ -289,10 +301,23 @@ def test_the_bytes_of_a_png_tell_the_same_as_pillow(data: bytes) -> None:
     assert flat(opened(data, examine(data))) is flat_png(data, 60)
 
 
+@pytest.mark.parametrize(
+    ("kind", "rows", "expected"),
+    [
+        ((9, 1, 1, 0, 1), b"\0\xc0\0\x80\0\x80\0\xf0", False),  # the same byte is one pixel in a pass, and two in the next
+        ((3, 2, 8, 0, 0), b"\0\x20\x20\x20" + b"\3\0\0\0", False),  # less the mean of a grey above is half of it
+        ((3, 1, 8, 0, 0), b"\0\5\0\5", False),  # greys alike, of which one is transparent
+    ],
+)
+def test_a_second_colour_is_found_where_it_hides(kind: tuple[int, ...], rows: bytes, expected: bool) -> None:
+    width, height, depth, colour, interlace = kind
+    clear = named(b"tRNS", b"\0\5") if rows.startswith(b"\0\5") else b""
+    data = png(width, height, depth, colour, interlace, rows, clear)
+    assert expected is flat_png(data, 60) is flat(opened(data, examine(data)))
+
+
 def test_a_png_of_an_unknown_filter_is_damaged(folder: Path) -> None:
-    header = named(b"IHDR", pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0))
-    rows = named(b"IDAT", zlib.compress(b"\0\1\2\7\1\2"[3:] + b"\0\1\2"))
-    data = b"\x89PNG\r\n\x1a\n" + header + rows + named(b"IEND", b"")
+    data = png(2, 2, 8, 0, 0, b"\0\1\2" + b"\7\1\2")
     assert "passed" == str(judged(folder, "- image", data).outcome)
     assert "the image is damaged: PNG" == judged(folder, "- image: {not_blank: true}", data).message
 
@@ -361,6 +386,18 @@ def test_what_is_transparent_is_seen_on_white() -> None:
     white.paste((0, 0, 0), (50, 0, 90, 80))
     prints = {fingerprint(picture.convert("RGBA")) for picture in (clear, white)}
     assert 1 == len(prints)
+
+
+def test_an_even_area_stays_even_under_a_little_noise(folder: Path) -> None:
+    poster = Pillow.new("L", (160, 160), 128)
+    poster.paste(20, (40, 40, 90, 120))
+    (folder / "poster.png").write_bytes(written(poster))
+    noisy = poster.copy()
+    for place in range(160 * 160):
+        at = place % 160, place // 160
+        noisy.putpixel(at, int(poster.getpixel(at)) + (at[0] // 20 + at[1] // 20) % 2)  # type: ignore[arg-type]
+    verdict = judged(folder, "- image: {like: {file: poster.png, distance: 3}}", written(noisy))
+    assert "passed" == str(verdict.outcome)
 
 
 def test_the_most_that_may_differ_is_the_authors_to_say(folder: Path) -> None:
@@ -480,6 +517,26 @@ def test_a_picture_with_too_many_pixels_is_an_error(folder: Path, format: str) -
     verdict = judged(folder, "- image: {like: golden.png}", bytes(data))
     assert ("error", f"the image is too large to be looked into: {name}, {huge} x {huge}") == told(verdict)[:2]
     assert 0 == verdict.part
+
+
+@pytest.mark.parametrize("side", [8_000, 60_000])
+def test_a_picture_larger_than_it_says_is_an_error(folder: Path, side: int) -> None:
+    data = bytearray(written(Pillow.new("P", (40, 40), 3), "GIF"))
+    at = data.rindex(b",\0\0\0\0") + 5
+    data[at : at + 4] = pack("<HH", side, side)
+    verdict = judged(folder, "- image: {like: golden.png}", bytes(data))
+    assert ("error", "the image is too large to be looked into: GIF, 40 x 40") == told(verdict)[:2]
+
+
+def test_what_pillow_warns_of_is_kept_quiet(folder: Path) -> None:
+    data = written(scene(), "JPEG")
+    at = data.index(b"\xff\xe0")
+    bare = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x1a\0\x05\0\0\0\x01\0\0\xff\xff"  # its resolution lies beyond its end
+    data = bare[:2] + b"\xff\xe1" + pack(">H", len(exif) + 2) + exif + bare[2:]
+    with pytest.warns(UserWarning, match="Truncated File Read"):
+        Pillow.open(BytesIO(data))
+    assert "passed" == str(judged(folder, "- image: {like: golden.png}", data).outcome)
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])

@@ -60,20 +60,22 @@ def opened(data: bytes, picture: Picture) -> "Image":
         from PIL import Image
     except ImportError:
         raise NotInstalled from None
+    too_large = Unusable(_("the image is too large to be looked into: {picture}").format(picture=picture))
     if picture.width * picture.height > LARGEST:
-        raise Unusable(_("the image is too large to be looked into: {picture}").format(picture=picture))
+        raise too_large
     try:
         with DECODING, catch_warnings():
             simplefilter("ignore")
-            simplefilter("error", Image.DecompressionBombWarning)
             found: Image.Image = Image.open(BytesIO(data), formats=[picture.format])
+            if found.width * found.height > LARGEST:  # a GIF's pictures may be larger than it says it is
+                raise too_large
             if found.mode.startswith("I"):  # grey of 16 bits, which Pillow cuts off at 255
                 found = found.convert("I").point(lambda value: value * (1 / 256)).convert("L")
             found = found.convert("RGBA")
         turn = TURNS.get(picture.orientation)
         return found.transpose(Image.Transpose[turn]) if turn else found
-    except MemoryError:
-        raise Unusable(_("the image is too large to be looked into: {picture}").format(picture=picture)) from None
+    except (MemoryError, Unusable, Image.DecompressionBombError):
+        raise too_large from None
     except Exception as error:
         # What Pillow raises for bytes it cannot read has nothing in common: OSError, SyntaxError, struct.error, TypeError.
         raise damaged(picture.format) from error
