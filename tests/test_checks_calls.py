@@ -78,6 +78,7 @@ def cancel(order_id: str) -> ToolCall:
     return called("cancel_order", {"order_id": order_id})
 
 
+DECLARED = json.dumps(PARAMETERS["get_order"])
 SIX = called("calculator", {"formula": "2*3"}, {"result": 6, "steps": ["2*3"]})
 SHIPPED = {"status": "shipped", "arrives": "Friday", "total": 1234.5, "gift": False, "note": None, "items": [{"id": "12"}]}
 
@@ -126,6 +127,32 @@ SHIPPED = {"status": "shipped", "arrives": "Friday", "total": 1234.5, "gift": Fa
             'calls: {get_order: {order_id: "1234", count: 2}}',
             (get("1"), called("get_order", {"order_id": "1234", "count": 3}), get("2")),
             ("failed", "`get_order` was called with `count` 3", "2", "3"),
+        ),
+        (
+            "calls: {tool: get_order, arguments: {count: 3}, valid: true}",
+            (get("1"), called("get_order", {"count": 3}), called("get_order", {"count": 2})),
+            (
+                "failed",
+                "`get_order` was called with arguments that do not fit: `order_id` is missing",
+                DECLARED,
+                '{"count": 3}',
+            ),
+        ),
+        (
+            "calls: {get_order: {count: 2, order_id: {words: under 2}}}",
+            (get("1"), get("ご注文の品")),
+            (
+                "error",
+                '`get_order` was called with `order_id` "ご注文の品": `words`: '
+                "words cannot be counted in this reply, which is written without spaces; use `characters`",
+                "under 2",
+                '"ご注文の品"',
+            ),
+        ),
+        (
+            "calls: {get_order: {order_id: {words: under 2}}}",
+            (get("ご注文の品"), get("1")),
+            ("passed", "", 'get_order {"order_id": {"words": "under 2"}}', 'get_order {"order_id": "1"}'),
         ),
         (
             "calls: {get_order: {count: 2}}",
@@ -215,6 +242,22 @@ def test_a_tool_and_its_arguments(tmp_path: Path, line: str, calls: tuple[ToolCa
             'calls: {tool: get_order, arguments: {order_id: "1"}, times: 1}',
             (get("2"),),
             ("failed", '`get_order` was called with `order_id` "2"', '"1"', '"2"'),
+        ),
+        (
+            "calls: {tool: get_order, arguments: {order_id: {words: 1}}, times: 1}",
+            (get("1"), get("ご注文")),
+            (
+                "error",
+                '`get_order` was called with `order_id` "ご注文": `words`: '
+                "words cannot be counted in this reply, which is written without spaces; use `characters`",
+                "1",
+                '"ご注文"',
+            ),
+        ),
+        (
+            'calls: {tool: get_order, arguments: {order_id: "1"}, times: 0}',
+            (get("1"), called("get_order", "oops")),
+            ("failed", "this tool was called too often", "0", '1: get_order {"order_id": "1"}'),
         ),
         # What cannot be read might be the one call too many.
         (
@@ -340,6 +383,13 @@ MANY = "the output of `get_order` has more than 1000 values; name those that mat
             "Item 123.",
             ("failed", "the answer does not say what `get_order` gave as `$.items[0].id`", '"12"', '"Item 123."'),
         ),
+        (
+            "['$.items[0].id']",
+            SHIPPED,
+            "Item 312.",
+            ("failed", "the answer does not say what `get_order` gave as `$.items[0].id`", '"12"', '"Item 312."'),
+        ),
+        ("true", {"note": "", "status": "shipped"}, "It has shipped.", ("passed", "", "get_order", "get_order")),
         ("[items]", SHIPPED, "Item 12.", ("passed", "", "get_order", "get_order")),
         ("[price]", SHIPPED, "x", ("failed", "the output of `get_order` has no `price`", "price", json.dumps(SHIPPED))),
         ("[gift]", {"gift": False}, "x", ("failed", NO_VALUES, "gift", '{"gift": false}')),
@@ -452,6 +502,24 @@ def test_a_list_is_an_order(tmp_path: Path, line: str, calls: tuple[ToolCall, ..
             ("failed", "this tool was called too few times", "2", "1: cancel_order, get_order"),
         ),
         (
+            "[cancel_order, {tool: get_order, times: 2}]",
+            (get("1"), cancel("1"), get("1")),
+            1,
+            ("failed", "this tool was called too few times", "2", "1: get_order, cancel_order, get_order"),
+        ),
+        (
+            "[{get_order: {order_id: {words: 1}}}, cancel_order]",
+            (get("ご注文"), get("1")),
+            0,
+            (
+                "error",
+                '`get_order` was called with `order_id` "ご注文": `words`: '
+                "words cannot be counted in this reply, which is written without spaces; use `characters`",
+                "1",
+                '"ご注文"',
+            ),
+        ),
+        (
             "[cancel_order, {get_order: {order_id: {words: 1}}}]",
             (cancel("1"), get("ご注文")),
             1,
@@ -515,6 +583,11 @@ UNREAD = "`calls`: `cancel_order` was called, but the arguments are not JSON: ex
             'not: {all: [{contains: x}, {calls: {cancel_order: {order_id: "1234"}}}]}',
             (called("cancel_order", "oops"),),
             ("passed", "", 'not "x"', '"Done."'),
+        ),
+        (
+            'not: {all: [{calls: {cancel_order: {order_id: "1234"}}}, {contains: x}]}',
+            (called("cancel_order", "oops"),),
+            ("passed", "", 'not {"order_id": "1234"}', "oops"),
         ),
         (
             'not: {all: [{contains: Done}, {calls: {cancel_order: {order_id: "1234"}}}]}',
@@ -638,6 +711,16 @@ def test_a_verdict_points_at_what_it_is_about(
 def test_lint(tmp_path: Path, line: str, found: tuple[str, str, str | None]) -> None:
     (diagnostic,) = examine(written(tmp_path, f"- {line}")).diagnostics
     assert found == (diagnostic.code, diagnostic.message, diagnostic.hint)
+
+
+def test_what_is_wrong_whatever_is_declared_is_said_once() -> None:
+    check = Calls({"get_order": {"order_id": {"contains": ""}}})
+    assert ["never-fails"] == [code for code, _message, _hint in check.problems()]
+    assert [] == list(check.problems_with(PARAMETERS))
+
+
+def test_names_of_tools_are_cheap_however_many_there_are(tmp_path: Path) -> None:
+    assert () == examine(written(tmp_path, "- calls: calculator\n" * 4000)).diagnostics
 
 
 def test_each_tool_is_named_once() -> None:

@@ -333,7 +333,7 @@ def counted(wanted: ExpectedCall, number: int, actual: str) -> Verdict:
 
 def pointing(wanted: ExpectedCall, name: str, verdict: Verdict) -> Verdict:
     """The verdict, at the key of the expected call it is about; in the short form, the arguments are all there is."""
-    if verdict.at is not None or (name == "tool" and not wanted.order):
+    if name == "tool" and not wanted.order:
         return verdict
     return replace(verdict, part=wanted.order.index(name) if name in wanted.order else 0)
 
@@ -362,7 +362,7 @@ def judge_sequence(items: Sequence[ExpectedCall], turn: Turn) -> Verdict:
     for item, wanted in enumerate(items):
         at, number = start, 0
         while at < len(turn.calls):
-            if reached(wanted.limits, number) and item + 1 < len(items) and fits(item + 1, at):
+            if wanted.limits.hold(number) and item + 1 < len(items) and fits(item + 1, at):
                 break
             number += fits(item, at)
             at += 1
@@ -374,10 +374,6 @@ def judge_sequence(items: Sequence[ExpectedCall], turn: Turn) -> Verdict:
     if unjudged and (verdict.outcome is not Outcome.PASSED or any(each.times for each in items)):
         return unjudged
     return verdict
-
-
-def reached(limits: Limits, number: int) -> bool:
-    return replace(limits, high=inf, without_high=False).hold(number)
 
 
 def too_few_or_many(wanted: ExpectedCall, number: int, turn: Turn) -> Verdict:
