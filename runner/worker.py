@@ -64,11 +64,11 @@ class Covered(FileFinder):
 def admit(folder: str) -> None:
     """Let modules of the folder be imported, before any others."""
     Covered.folder = folder
+    # An environment, or Python itself, may lie in the folder: what is on the path already is not the flow's.
+    installed = [entry for entry in sys.path if entry != folder and within(entry, folder)]
 
     def finder(path: str) -> Covered:
-        # An environment that lies in the folder holds packages like any other.
-        installed = sys.prefix != folder and within(sys.prefix, folder) and within(path, sys.prefix)
-        if installed or not within(path, folder):
+        if not within(path, folder) or any(within(path, entry) for entry in installed):
             raise ImportError(path)
         return Covered(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (Fresh, SOURCE_SUFFIXES))
 

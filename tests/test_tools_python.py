@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner import worker
 from runner.functions import Functions
 from runner.model import ByPython, PythonFunction
 from runner.tools import NoAnswer
@@ -436,6 +438,23 @@ def test_a_link_out_of_the_folder_is_not_imported(tmp_path: Path) -> None:
     (flow / "tools.py").write_text("import inside\nf = inside.f\n")
     sentence = f"{flow / 'inside.py'} is hidden or lies outside the flow's folder (tools.py:1)"
     assert ("", "", f"`f` gave no answer: `tools.py` cannot be loaded: ImportError: {sentence}") == one(flow, "f")
+
+
+def test_an_environment_in_the_folder_is_one_like_others(tmp_path: Path) -> None:
+    venv.create(tmp_path / ".venv", symlinks=True)
+    site = next((tmp_path / ".venv").glob("lib/*/site-packages"))
+    (site / "wares").mkdir()
+    (site / "wares" / "__init__.py").write_text("from .prices import price\n")
+    (site / "wares" / "prices.py").write_text("price = 7\n")
+    (tmp_path / "tools.py").write_text("from wares import price\ndef f(): return price\n")
+    command = [str(tmp_path / ".venv" / "bin" / "python"), "-P", "-B", worker.__file__, str(tmp_path)]
+    request = json.dumps({"file": str(tmp_path / "tools.py"), "function": "f", "arguments": {}})
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(request + "\n")
+        process.stdin.flush()
+        assert {"end": "returned", "text": "7", "is_text": False} == json.loads(process.stdout.readline())
 
 
 # ── hanging ──────────────────────────────────────────────────────────────────────────────────────────────────────────
