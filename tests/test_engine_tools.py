@@ -4,14 +4,18 @@ import asyncio
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import httpx
 import pytest
 
+from runner.embedded import objects as stored
+from runner.embedded.faults import parse
+from runner.embedded.service import Service
 from runner.engine import play
-from runner.events import AnswerReceived, Called, FunctionAnswered, TextArrived
+from runner.events import AnswerReceived, Called, Event, FunctionAnswered, TextArrived
+from runner.forms import Scalar
 from runner.model import (
     Asks,
     Assistant,
@@ -24,14 +28,23 @@ from runner.model import (
     Reply,
     Returns,
     RunOverrides,
+    Sample,
+    SampleCall,
     SavedValue,
     Step,
     ThreadSetup,
     Tool,
+    ToolCall,
     Turn,
     Verdict,
 )
 from runner.plan import Case
+from runner.targets import Capabilities, Connection
+from runner.targets.assistant_api import AssistantApi
+from runner.targets.embedded import Embedded
+from runner.transport.embedded import BASE_URL, EmbeddedTransport
+from runner.transport.network import open_client
+from runner.wire.assistant_api import decode_step
 from tests.engine_fixtures import (
     Piece,
     Pieces,
@@ -555,6 +568,23 @@ def test_an_action_that_is_still_streamed_is_not_answered_again(id: str) -> None
     assert ["It is ", "on its way."] == [piece.text for piece in result.only(TextArrived)]
 
 
+def test_calls_without_ids_that_are_shown_a_while_longer_are_not_answered_again() -> None:
+    talk = handed_in(asking(call("")), "answer 1", ids=("",)).asks("GET", RUN).answers(**action(call("")))
+    result, counting = asked_once(ended(talk, answered_call("answer 1", "")))
+    assert (Outcome.PASSED, 1) == (result.outcome, len(counting.calls))
+
+
+def test_calls_without_ids_that_are_shown_for_long_are_new_ones() -> None:
+    talk = handed_in(asking(call("")), "answer 1", ids=("",))
+    for _poll in range(40):
+        talk.asks("GET", RUN).answers(**action(call("")))
+    ended(handed_in(talk, "answer 2", ids=("",)), answered_call("answer 1", ""), answered_call("answer 2", ""))
+    result, counting = asked_once(talk)
+    assert (Outcome.PASSED, 2) == (result.outcome, len(counting.calls))
+    first, again = submitted(talk)
+    assert 5.0 <= again - first <= 5.5
+
+
 def test_calls_without_ids_that_come_again_later_are_new_ones() -> None:
     talk = handed_in(asking(call("")), "answer 1", ids=("",)).asks("GET", RUN).answers(**run("in_progress"))
     talk.asks("GET", RUN).answers(**action(call("")))
@@ -789,3 +819,141 @@ def test_checks_on_the_whole_conversation_know_the_functions_of_all_steps() -> N
     result, _counting = asked_once(talk, given)
     assert [(0, "looking", "passed"), (0, "calls", "passed")] == result.verdicts
     assert {"get_order": ORDER, "cancel_order": {"type": "object"}} == Looking.turns[0][0].parameters
+
+
+# ── against the embedded service, whose store is the witness ─────────────────────────────────────────────────────────
+
+
+class LoopTime:
+    """The service's clock, as the loop's."""
+
+    def now(self) -> float:
+        return 1_795_000_000 + asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class InProcess(AssistantApi):
+    """The embedded service over the engine's own way to it."""
+
+    capabilities: ClassVar[Capabilities] = Embedded.capabilities
+    simulated: ClassVar[bool] = True
+
+
+@dataclass
+class Witnessed:
+    result: Played
+    counting: Counting
+    calls: list[ToolCall]
+    """The calls of all run steps in the service's store."""
+    runs: int
+
+
+def embedded(given: Flow, *faults: str, streaming: bool = False, ask: Any = None, latency: float = 0) -> Witnessed:
+    """Play a flow against a service that goes wrong as told. What it made is kept, so that its store can be asked."""
+    counting = Counting()
+
+    async def go() -> Witnessed:
+        service = Service(clock=LoopTime(), latency=latency, faults=[parse(fault) for fault in faults])
+        used = InProcess(open_client(EmbeddedTransport(service)), Connection("embedded", BASE_URL, "for tests"))
+        made, thread = await used.create_assistant(given.assistant), await used.create_thread(None)
+        kept = replace(given, assistant=replace(given.assistant, id=made.id), thread=ThreadSetup(id=thread.id))
+        events: list[Event] = []
+        outcome = await play(
+            Case(kept, "", {}), used, events.append, clock=SteadyClock(), streaming=streaming, ask=ask or counting
+        )
+        result = Played(outcome, events, asyncio.get_running_loop().time())
+        runs, _more = service.store.page(stored.Run, thread.id, 100)
+        steps = [step for each in runs for step in service.store.page(stored.RunStep, each.id, 100, newest_first=False)[0]]
+        await used.close()
+        calls = [each for step in steps for each in decode_step(stored.render(step)).calls]
+        return Witnessed(result, counting, calls, len(runs))
+
+    witnessed: Witnessed = on_virtual_time(go())
+    return witnessed
+
+
+NUMBERED = {"type": "object", "properties": {"order_id": {"type": "string"}, "line": {"type": "integer"}}}
+SHOP = (function(parameters=NUMBERED), function("cancel_order", parameters=NUMBERED))
+
+
+def sampled(name: str, order_id: object, line: object = "1") -> SampleCall:
+    return SampleCall(name, {"order_id": order_id, "line": line})
+
+
+def shopping(**more: Any) -> Flow:
+    """Two calls, then a third one."""
+    rounds = (
+        (sampled("get_order", Scalar(1234, "1234")), sampled("get_order", "77", Scalar(2, "2"))),
+        (sampled("cancel_order", "77"),),
+    )
+    step = Step(user="Where is order 1234?", sample=Sample("Done.", rounds), **more)
+    return flow(step, assistant=Assistant(model="qwen-max", tools=SHOP))
+
+
+CALLED = [
+    ("get_order", {"order_id": "1234", "line": 1}),
+    ("get_order", {"order_id": "77", "line": 2}),
+    ("cancel_order", {"order_id": "77", "line": 1}),
+]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_embedded_service_gets_each_output_once(streaming: bool) -> None:
+    seen = embedded(shopping(expect=(expect("contains", "Done"),)), streaming=streaming)
+    assert (Outcome.PASSED, [], 1) == (seen.result.outcome, seen.result.warnings, seen.runs)
+    assert CALLED == [(name, json.loads(arguments)) for name, arguments in seen.counting.calls]
+    assert [("get_order", "answer 1"), ("get_order", "answer 2"), ("cancel_order", "answer 3")] == [
+        (each.name, each.output) for each in seen.calls
+    ]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("which", ["@1", "@2", "@1-2", "@1-3", "@2-4", "@3-5"])
+@pytest.mark.parametrize("kind", ["429", "429:1", "500", "502", "503:3", "504", "html", "cut", "lost", "stall:50"])
+def test_each_output_arrives_once_however_its_submission_fails(kind: str, which: str, streaming: bool) -> None:
+    seen = embedded(shopping(), f"{kind}{which}/submit_tool_outputs", streaming=streaming)
+    assert (Outcome.PASSED, 1, 3) == (seen.result.outcome, seen.runs, len(seen.counting.calls)), seen.result.reason
+    assert ["answer 1", "answer 2", "answer 3"] == [each.output for each in seen.calls]
+    assert 3 == len({each.id for each in seen.calls})
+    told = seen.result.only(AnswerReceived)[0].calls
+    assert ["answer 1", "answer 2", "answer 3"] == [called.output for called in told]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("kind", ["429", "500", "html"])
+def test_a_submission_that_never_succeeds_executes_nothing_twice(kind: str, streaming: bool) -> None:
+    seen = embedded(shopping(), f"{kind}/submit_tool_outputs", streaming=streaming)
+    assert (Outcome.ERROR, 2) == (seen.result.outcome, len(seen.counting.calls))
+    assert [None, None] == [each.output for each in seen.calls]
+    assert "cancelled" == seen.result.statuses[-1] or seen.result.operations[-1] == ("cancel_run", "passed")
+
+
+@pytest.mark.parametrize("kind", ["expired", "failed", "incomplete", "cancelled"])
+def test_a_run_that_ends_after_the_outputs_says_how(kind: str) -> None:
+    seen = embedded(shopping(), f"{kind}/submit_tool_outputs")
+    assert Outcome.ERROR == seen.result.outcome
+    assert seen.result.reason.startswith(f"the run ended as `{kind}`")
+    assert 2 == len(seen.counting.calls)
+
+
+def test_a_run_that_expires_while_a_function_thinks_says_so() -> None:
+    async def slow(_name: str, _arguments: str, _question: str) -> str:
+        await asyncio.sleep(310)
+        return "at last"
+
+    seen = embedded(shopping(timeout=800.0), ask=slow)
+    assert seen.result.reason.startswith("the run ended as `expired`")
+
+
+def test_a_conversation_with_functions_and_the_embedded_service_warns_of_nothing() -> None:
+    tools = (
+        *SHOP,
+        Tool("text_to_image", "For examples"),
+        Tool("function", "X", {"strict": True}, Function("x", {"type": "object", "properties": {}}, Returns(1))),
+    )
+    for run_tools in (None, tools[:2]):
+        step = Step(user="Hello.", sample="Hi.", run=RunOverrides(tools=run_tools))
+        seen = embedded(flow(step, assistant=Assistant(model="qwen-max", tools=tools)))
+        assert (Outcome.PASSED, []) == (seen.result.outcome, seen.result.warnings)

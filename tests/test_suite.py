@@ -24,6 +24,7 @@ from runner.events import (
     CheckEnded,
     Envelope,
     Event,
+    FunctionAnswered,
     ImageSaved,
     OperationEnded,
     OperationStarted,
@@ -31,7 +32,21 @@ from runner.events import (
     SuiteEnded,
     SuiteStarted,
 )
-from runner.model import Assistant, Outcome, Step, Tool
+from runner.model import (
+    Asks,
+    Assistant,
+    ByPython,
+    Expectation,
+    Flow,
+    Function,
+    Outcome,
+    PythonFunction,
+    Returns,
+    Sample,
+    SampleCall,
+    Step,
+    Tool,
+)
 from runner.plan import Case
 from runner.targets import Connection, ConnectionProblem
 from runner.targets.embedded import Embedded
@@ -184,15 +199,15 @@ def last(told: list[Envelope]) -> SuiteEnded:
     return told[-1].event
 
 
-def played(service: Service, hear: Callable[[Envelope], None], cases: int = 2) -> list[Envelope]:
+def played(service: Service, hear: Callable[[Envelope], None], *cases: Case, **more: Any) -> list[Envelope]:
     told: list[Envelope] = []
 
     def emit(envelope: Envelope) -> None:
         told.append(envelope)
         hear(envelope)
 
-    every = [Case(flow(Step(user="Hello.")), "", {}) for _each in range(cases)]
-    playing = suite.Suite(every, embedded(service), CONNECTION, emit, None, LoopClock(), lambda: 0.0)
+    every = cases or [Case(flow(Step(user="Hello.")), "", {}) for _each in range(2)]
+    playing = suite.Suite(every, embedded(service), CONNECTION, emit, None, LoopClock(), lambda: 0.0, **more)
     asyncio.run(playing.play())
     return told
 
@@ -257,6 +272,87 @@ def test_reporters_that_keep_failing_do_not_keep_us_from_cleaning_up(serving: Se
 
     with pytest.raises(BrokenPipeError):
         played(service, hear)
+    assert [] == held(service)
+
+
+# ── functions and code of the author's ───────────────────────────────────────────────────────────────────────────────
+
+HANGING = """
+import pathlib, time
+
+def get_order(order_id):
+    pathlib.Path(__file__).with_name("called").write_text(order_id)
+    time.sleep(600)
+
+def judge(answer):
+    pathlib.Path(__file__).with_name("judged").write_text(answer.text)
+"""
+
+
+def order(folder: Path, *checks: Expectation, answer: Any = None) -> Flow:
+    (folder / "tools.py").write_text(HANGING)
+    asked = Function("get_order", {"type": "object", "properties": {"order_id": {"type": "string"}}}, answer or Asks())
+    sample = Sample("Shipped.", ((SampleCall("get_order", {"order_id": "1234"}),),))
+    step = Step(user="Where is order 1234?", sample=sample, expect=checks)
+    return flow(
+        step, assistant=Assistant(model="qwen-max", tools=(Tool("function", function=asked),)), path=folder / "order.yaml"
+    )
+
+
+def outcomes(given: Flow, **more: Any) -> list[tuple[str, str]]:
+    told: list[Envelope] = []
+    suite.run([Case(given, "", {})], CONNECTION, told.append, environment={}, **more)
+    return [(each.event.outcome, each.event.reason) for each in told if isinstance(each.event, CaseEnded)]
+
+
+def test_a_person_at_the_terminal_is_asked(tmp_path: Path) -> None:
+    questions: list[tuple[str, str, str]] = []
+
+    async def ask(name: str, arguments: str, question: str) -> str:
+        questions.append((name, arguments, question))
+        return "shipped"
+
+    assert [("passed", "")] == outcomes(order(tmp_path, answer=Asks("Which state?")), ask=ask)
+    assert [("get_order", '{"order_id": "1234"}', "Which state?")] == questions
+
+
+def test_code_of_a_flow_runs_only_when_it_is_trusted(tmp_path: Path) -> None:
+    judge = expect("python", PythonFunction("tools.py", "judge"))
+    given = order(tmp_path, judge, answer=Returns("shipped"))
+    ((outcome, reason),) = outcomes(given)
+    assert "error" == outcome
+    assert "`python`: it runs code of the flow's folder, which is not permitted" in reason
+    assert [("error", reason)] == outcomes(given, trusted=lambda _flow: False)
+    assert not (tmp_path / "judged").exists()
+    assert [("passed", "")] == outcomes(given, trusted=lambda flow: flow is given)
+    assert "Shipped." == (tmp_path / "judged").read_text()
+
+
+def test_a_function_in_python_is_called_only_when_the_flow_is_trusted(tmp_path: Path) -> None:
+    ((outcome, reason),) = outcomes(order(tmp_path, answer=ByPython(PythonFunction("tools.py", "get_order"))))
+    assert ("error", True) == (outcome, "runflow trust" in reason)
+    assert not (tmp_path / "called").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no POSIX signals")
+def test_ctrl_c_ends_a_function_that_hangs_and_leaves_nothing(tmp_path: Path, serving: Serving) -> None:
+    service = serving()
+    given = order(tmp_path, answer=ByPython(PythonFunction("tools.py", "get_order")))
+
+    def interrupt() -> None:
+        while not (tmp_path / "called").exists():
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watching = threading.Thread(target=interrupt)
+    watching.start()
+    told = played(service, lambda _envelope: None, Case(given, "", {}), trusted=lambda _flow: True)
+    watching.join()
+    assert signal.SIGINT == last(told).signal
+    assert ["interrupted"] == [each.event.reason for each in told if isinstance(each.event, CaseEnded)]
+    assert [("get_order", "stopped before it was done")] == [
+        (each.event.name, each.event.trouble) for each in told if isinstance(each.event, FunctionAnswered)
+    ]
     assert [] == held(service)
 
 
