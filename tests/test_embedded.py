@@ -414,7 +414,7 @@ def test_outputs_are_matched_by_id_or_by_place(api: Api, named: bool) -> None:
     ],
 )
 def test_wrong_outputs_are_refused_and_change_nothing(api: Api, outputs: Any, message: str) -> None:
-    path, _, calls = waiting(api, "big_add and now")
+    path, _, calls = waiting(api, "big_add 3 and 4, and now")
     for entry in outputs or []:
         if "tool_call_id" in entry:
             entry |= {"tool_call_id": entry["tool_call_id"].format(*calls)}

@@ -137,32 +137,62 @@ ORDER = function(
 
 
 def test_a_named_function_is_called_with_what_its_schema_requires() -> None:
-    [call] = reply('Call get_order for "A-17", fast, 2 of them at 3.5 each.', tools=[ORDER]).calls
+    [call] = reply('Call get_order for "A-17", fast, 2 of them at 3.5 each, as a gift.', tools=[ORDER]).calls
     assert call.name == "get_order"
     assert {
-        "order_id": "A-17", "speed": "fast", "count": -17, "price": 2.0, "gift": True, "tags": [], "more": {},
+        "order_id": "A-17", "speed": "fast", "count": 2, "price": 3.5, "gift": True, "tags": [], "more": {},
     } == call.arguments  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "called"), [
-    ("get_order 1234", True), ("Please get order 1234.", True), ("Use Get-Order now", True),
-    ("forget_order", False), ("get_orders", False), ("Where is order 1234?", False), ("get_orderを使って", True),
+    ("get_order 1234", True), ("Please get order 1234.", True), ("Use Get-Order now", True), ("get_orderを使って", True),
+    ("forget_order", False), ("get_orders", False), ("Don't use get_order.", False), ("不要用get_order", False),
+    ("get_orderを使わないで", False), ("get_orderは使用しないでください", False),
 ])  # fmt: skip
 def test_a_function_is_called_when_it_is_named(text: str, called: bool) -> None:
     assert called is bool(reply(text, tools=[function("get_order")]).calls)
 
 
-def test_outputs_are_told_in_the_answer() -> None:
-    told = reply(
-        "get_order 1",
-        tools=[ORDER],
-        rounds=[[AnsweredCall("c", "get_order", "{}", '{"status": "shipped", "arrives": "Friday"}')]],
-    )
-    assert ("According to get_order: status: shipped, arrives: Friday.", ()) == (told.text, told.calls)
-    assert (
-        "According to get_order: [1, 2]."
-        == reply("get_order", tools=[ORDER], rounds=[[AnsweredCall("c", "get_order", "{}", "[1, 2]")]]).text
-    )
+@pytest.mark.parametrize(
+    ("asked", "output", "answered"),
+    [
+        (
+            "get_order 1",
+            '{"status": "shipped", "arrives": "Friday"}',
+            "According to get_order: status: shipped, arrives: Friday.",
+        ),
+        ("get_order 1", "[1, 2.50]", "According to get_order: 1, 2.50."),
+        ("get_order 1", "It is on its way.", "According to get_order: It is on its way."),
+        ("get_order 1", '{"paid": true, "note": null}', "According to get_order: paid: true, note: null."),
+        (
+            "get_order 1",
+            '{"to": {"city": "Bonn", "zip": "53111"}, "items": [{"sku": "a"}, {"sku": "b"}]}',
+            "According to get_order: to: city: Bonn, zip: 53111, items: (sku: a); (sku: b).",
+        ),
+        ("get_order 1", "", "get_order gave no output."),
+        ("get_order 1", "[" * 5000, f"According to get_order: {'[' * 4000}…."),
+        ("get_order 1", '{"error": "already shipped"}', "get_order failed: already shipped."),
+        ("get_order 1", '{"error": {"code": 7}}', "get_order failed: code: 7."),
+        ("get_orderで1を調べて", '{"status": "発送済み"}', "get_order によると、status: 発送済み です。"),
+        ("get_orderで1を調べて", '{"error": "見つかりません"}', "get_order は失敗しました：見つかりません。"),
+        ("get_orderで1を調べて", " ", "get_order の結果は空でした。"),
+        ("用get_order查1", '{"status": "已发货"}', "get_order 的结果：status: 已发货。"),
+        ("用get_order查1", '{"error": "已经发货"}', "get_order 失败：已经发货。"),
+        ("用get_order查1", "", "get_order 没有返回结果。"),
+    ],
+)
+def test_outputs_are_told_in_the_answer(asked: str, output: str, answered: str) -> None:
+    told = reply(asked, tools=[ORDER], rounds=[[AnsweredCall("c", "get_order", "{}", output)]])
+    assert (answered, ()) == (told.text, told.calls)
+
+
+def test_all_rounds_are_told() -> None:
+    rounds = [
+        [AnsweredCall("c", "first", "{}", "1"), AnsweredCall("d", "second", "{}", "2")],
+        [AnsweredCall("e", "third", "{}", "3")],
+    ]
+    told = reply("Go.", tools=[ORDER], rounds=rounds).text
+    assert "According to first: 1. According to second: 2. According to third: 3." == told
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from runner.embedded.calculator import calculate, formula_in
 from runner.embedded.objects import Json
-from runner.model import Sample
+from runner.model import Sample, SampleCall
+
+if TYPE_CHECKING:
+    from runner.embedded.calling import Wanted
 
 __all__ = [
     "FunctionCall",
@@ -52,8 +56,8 @@ class AnsweredCall:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All the model knows. `rounds` are this run's calls of functions so far, action by action; `sample` is an answer to play
-    as it stands."""
+    """All the model knows. `rounds` are this run's calls of functions so far, action by action, `uses` the service's own tools
+    before them; `sample` is an answer to play as it stands."""
 
     instructions: str
     tools: Sequence[Json]
@@ -61,6 +65,7 @@ class Question:
     now: float
     sample: Sample | None = None
     rounds: Sequence[Sequence[AnsweredCall]] = ()
+    uses: Sequence["ToolUse"] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,8 @@ def answer(question: Question, draw: Draw) -> Reply:
     said = [line.text[:READ] for line in question.history if line.role == "user"]
     asked = len(list(takewhile(lambda line: line.role == "user", reversed(question.history))))
     earlier, message = said[: len(said) - asked], "\n".join(said[len(said) - asked :])
-    language = wanted_language(question.instructions) or language_of(message)
+    spoken_in = next((text for text in (message, *reversed(earlier)) if re.search(r"[^\W\d_]", text)), "")
+    language = wanted_language(question.instructions) or language_of(spoken_in)
     reply = decide(question, message, earlier, language, draw)
     outputs = [call.output for calls in question.rounds for call in calls]
     read = [question.instructions, *(line.text for line in question.history), *outputs]
@@ -114,15 +120,16 @@ def answer(question: Question, draw: Draw) -> Reply:
 
 
 def decide(question: Question, message: str, earlier: Sequence[str], language: str, draw: Draw) -> Reply:
-    """Function outputs first, then functions that are named, then the service's own tools, then plain words."""
+    """The sample first, then outputs of functions, functions that are asked for, the service's own tools, plain words."""
     say = SENTENCES[language]
     sample = question.sample.text if question.sample else None
+    if question.sample and question.sample.calls:
+        return played(question.sample, question, say, draw, message)
     if question.rounds:
-        told = [say["output"].format(name=call.name, output=plain(call.output)) for calls in question.rounds for call in calls]
-        return Reply(sample or " ".join(told))
-    calls = named_functions(question.tools, message) if question.sample is None else ()
-    if calls:
-        return Reply("", calls=calls)
+        return Reply(sample or " ".join(told(call, say) for calls in question.rounds for call in calls))
+    asked = None if question.sample else asked_for_functions(question, message, earlier, say)
+    if asked:
+        return asked
     for rule in (picture, calculation, code, search, documents):
         reply = rule(Request(question, message, earlier, language, draw))
         if reply:
@@ -206,6 +213,9 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "search": "The embedded service does not search the web; this is a canned result about {topic}.",
         "documents": "The embedded service has no documents to look into; you asked about {topic}.",
         "output": "According to {name}: {output}.",
+        "failed": "{name} failed: {error}.",
+        "nothing": "{name} gave no output.",
+        "missing": "To call {name}, I need: {names}.",
         "met": "Nice to meet you, {value}.",
         "learned": "I will remember that your {name} is {value}.",
         "known": "Your {name} is {value}.",
@@ -223,6 +233,9 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "search": "内蔵サービスはウェブを検索しません。「{topic}」についての決まった結果です。",
         "documents": "内蔵サービスには参照できる文書がありません。ご質問：{topic}",
         "output": "{name} によると、{output} です。",
+        "failed": "{name} は失敗しました：{error}。",
+        "nothing": "{name} の結果は空でした。",
+        "missing": "{name} を呼び出すには、次の情報が必要です：{names}。",
         "met": "{value}さん、はじめまして。",
         "learned": "{name}は{value}ですね。覚えておきます。",
         "known": "あなたの{name}は{value}です。",
@@ -240,6 +253,9 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "search": "内置服务不会搜索网络，这是关于“{topic}”的固定结果。",
         "documents": "内置服务没有可查阅的文档。您的问题：{topic}",
         "output": "{name} 的结果：{output}。",
+        "failed": "{name} 失败：{error}。",
+        "nothing": "{name} 没有返回结果。",
+        "missing": "要调用 {name}，还需要：{names}。",
         "met": "很高兴认识你，{value}。",
         "learned": "好的，我记住了，你的{name}是{value}。",
         "known": "你的{name}是{value}。",
@@ -281,7 +297,7 @@ def picture(request: Request) -> Reply | None:
     if tool is None or not subject:
         return None
     url = request.draw(subject)
-    text = f"{request.say('picture', subject=subject)}\n\n![{subject.translate(BRACKETS)}]({url})"
+    text = pictured(subject, url, SENTENCES[request.language])
     return Reply(text, (ToolUse(tool, {"prompt": subject}, painted(url, request.question.now)),))
 
 
@@ -411,82 +427,137 @@ def no_passages() -> Json:
 
 # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-NUMBER = r"-?\d+(?:\.\d+)?"
-QUOTED = r"[\"“「『']([^\"”」』']+)[\"”」』']"
-WITH_DIGITS = r"(?a)\b[\w-]*\d[\w-]*"
+
+def asked_for_functions(question: Question, message: str, earlier: Sequence[str], say: Mapping[str, str]) -> Reply | None:
+    """The calls that the message asks for, or the question for what it leaves open."""
+    if not any(tool.get("type") == "function" for tool in question.tools):
+        return None
+    from runner.embedded.calling import Said, wanted
+
+    answers = [line.text[:READ] for line in question.history if line.role == "assistant"]
+    found = wanted(question.tools, Said(message, topic(message), earlier, answers, question.now))
+    if earlier and answers and all(one.missing for one in found):
+        # What was left open before may be what this message tells.
+        before = wanted(question.tools, Said(earlier[-1], topic(earlier[-1]), earlier[:-1], answers[:-1], question.now))
+        if before and any(answers[-1] == missing(before, sentences) for sentences in SENTENCES.values()):
+            both = f"{earlier[-1]}\n{before[0].missing[0]}: {message}"
+            found = wanted(question.tools, Said(both, topic(message), earlier[:-1], answers[:-1], question.now))
+    calls = tuple(FunctionCall(one.name, one.arguments) for one in found if not one.missing)
+    if calls:
+        return Reply("", calls=calls)
+    return Reply(missing(found, say)) if found else None
 
 
-def named_functions(tools: Sequence[Json], message: str) -> tuple[FunctionCall, ...]:
-    """A call of each declared function that the message names, as written or with spaces for underscores."""
-    functions = [tool["function"] for tool in tools if tool.get("type") == "function"]
-    return tuple(
-        FunctionCall(function["name"], arguments(function.get("parameters") or {}, without(message, function["name"])))
-        for function in functions
-        if named(function["name"]).search(message)
-    )
+def missing(found: Sequence["Wanted"], say: Mapping[str, str]) -> str:
+    """What has to be told before these functions can be called."""
+    return " ".join(say["missing"].format(name=one.name, names=", ".join(one.missing)) for one in found)
 
 
-def named(function: str) -> re.Pattern[str]:
-    spelled = re.escape(function).replace("_", r"[_\s-]").replace(r"\-", r"[_\s-]")
-    return re.compile(rf"(?<![A-Za-z0-9_]){spelled}(?![A-Za-z0-9_])", re.IGNORECASE)
+def told(call: AnsweredCall, say: Mapping[str, str]) -> str:
+    """What came of a call, in a sentence."""
+    read = decoded(call.output)
+    error = read.get("error") if isinstance(read, dict) else None
+    if error:
+        return say["failed"].format(name=call.name, error=error if isinstance(error, str) else shortened(spoken(error)))
+    if not call.output.strip():
+        return say["nothing"].format(name=call.name)
+    return say["output"].format(name=call.name, output=shortened(spoken(read)).rstrip("。."))
 
 
-def without(message: str, function: str) -> str:
-    return named(function).sub(" ", message)
-
-
-def arguments(schema: Json, message: str) -> Json:
-    """The required arguments, taken from the message: its choices, quoted texts and numbers, in order, else its topic."""
-    properties = schema.get("properties")
-    if not isinstance(properties, dict):
-        return {}
-    required = schema.get("required")
-    wanted = required if isinstance(required, list) and required else list(properties)
-    hints = Hints(message, re.findall(NUMBER, message), re.findall(QUOTED, message), re.findall(WITH_DIGITS, message))
-    return {name: value(properties[name], hints) for name in wanted if isinstance(properties.get(name), dict)}
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What a message offers for arguments; each number or quoted text is used once."""
-
-    message: str
-    numbers: list[str]
-    quoted: list[str]
-    words: list[str]
-
-
-def value(schema: Json, hints: Hints) -> object:
-    choices = schema.get("enum")
-    if isinstance(choices, list) and choices:
-        return next((one for one in choices if str(one).casefold() in hints.message.casefold()), choices[0])
-    match schema.get("type"):
-        case "integer":
-            return int(float(hints.numbers.pop(0))) if hints.numbers else 0
-        case "number":
-            return float(hints.numbers.pop(0)) if hints.numbers else 0.0
-        case "boolean":
-            return True
-        case "array":
-            return []
-        case "object":
-            return {}
-        case "null":
-            return None
-    if hints.quoted:
-        return hints.quoted.pop(0)
-    return hints.words.pop(0) if hints.words else topic(hints.message)
-
-
-def plain(output: str) -> str:
-    """A function's output for reading: a flat object as `name: value`, anything else as it is."""
+def decoded(output: str) -> object:
+    """What an output says: JSON, its numbers as they are spelled, or text."""
     try:
-        read = json.loads(output)
+        return json.loads(output, parse_float=Spelled, parse_int=Spelled, parse_constant=Spelled)
     except (ValueError, RecursionError):
         return output
-    if not isinstance(read, dict) or not all(isinstance(one, (str, int, float)) for one in read.values()):
-        return output
-    return ", ".join(f"{name}: {one}" for name, one in read.items())
+
+
+class Spelled(str):
+    """A number as the output spells it."""
+
+
+def spoken(value: object, depth: int = 0) -> str:
+    """A value for reading: `name: value`, one behind the other."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, dict) and value and depth < DEEPEST:
+        return ", ".join(f"{name}: {grouped(one, depth + 1)}" for name, one in value.items())
+    if isinstance(value, list) and value and depth < DEEPEST:
+        joint = "; " if any(isinstance(one, dict) for one in value) else ", "
+        return joint.join(grouped(one, depth + 1) for one in value)
+    return dumps(value)
+
+
+def grouped(value: object, depth: int) -> str:
+    whole = spoken(value, depth)
+    return f"({whole})" if depth > 1 and isinstance(value, dict | list) and value else whole
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_OUTPUT else f"{text[:LONGEST_OUTPUT]}…"
+
+
+DEEPEST, LONGEST_OUTPUT = 6, 4000
+
+
+# ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def played(sample: Sample, question: Question, say: Mapping[str, str], draw: Draw, message: str) -> Reply:
+    """The sample's next round; behind the last one its text, or a sentence about all that came of its calls."""
+    from runner.checks.arguments import plain
+    from runner.embedded import plugins
+
+    functions = {tool["function"]["name"] for tool in question.tools if tool.get("type") == "function"}
+    own = {tool.get("type") for tool in question.tools} - {"function"}
+
+    def is_own(call: SampleCall) -> bool:
+        return call.name not in functions and (call.name in own or plugins.known(call.name))
+
+    rounds = list(sample.calls)
+    for _answered in question.rounds:
+        while rounds and all(is_own(call) for call in rounds[0]):
+            rounds.pop(0)
+        rounds = rounds[1:]
+    uses: list[ToolUse] = []
+    for calls in rounds:
+        for call in filter(is_own, calls):
+            arguments = {name: plain(value) for name, value in call.arguments.items()}
+            known = plugins.known(call.name)
+            output = plugins.use(call.name, dumps(arguments), draw, question.now) if known else no_plugin(call.name)
+            uses.append(ToolUse(call.name, arguments, output))
+        asked = [FunctionCall(call.name, {name: plain(value) for name, value in call.arguments.items()})
+                 for call in calls if not is_own(call)]  # fmt: skip
+        if asked:
+            return Reply("", tuple(uses), tuple(asked))
+    about = [told(call, say) for calls in question.rounds for call in calls]
+    about += [used(use, say, message) for use in (*question.uses, *uses)]
+    return Reply(sample.text or " ".join(about), tuple(uses))
+
+
+def no_plugin(name: str) -> Json:
+    return {"error": f"the embedded service has no plug-in `{name}`"}
+
+
+def used(use: ToolUse, say: Mapping[str, str], message: str) -> str:
+    """What came of a tool of the service, in a sentence."""
+    if use.output.get("error") and use.tool != "code_interpreter":
+        return told(AnsweredCall("", use.tool, "", dumps(use.output)), say)
+    match use.tool:
+        case "text_to_image" | "wanx":
+            return pictured(str(use.arguments["prompt"]), use.output["output"]["results"][0]["url"], say)
+        case "calculator":
+            return say["calculation"].format(formula=use.arguments["formula"], result=use.output["result"])
+        case "code_interpreter":
+            return say["code"].format(topic=topic(message))
+        case "quark_search" | "search":
+            return say["search"].format(topic=use.arguments.get("query", ""))
+        case _:
+            return say["documents"].format(topic=topic(message))
+
+
+def pictured(subject: str, url: str, say: Mapping[str, str]) -> str:
+    return f"{say['picture'].format(subject=subject)}\n\n![{subject.translate(BRACKETS)}]({url})"
 
 
 # ── conversation ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ from runner.embedded import parameters, script
 from runner.embedded.faults import ERRORS, Fault, Faults, half, interrupted
 from runner.embedded.objects import Assistant, Json, Kept, Message, Run, RunStep, Thread, new_id, render, text_item
 from runner.embedded.parameters import Refused, Said
-from runner.embedded.scripted import AnsweredCall, Line, Question, Reply, answer
+from runner.embedded.scripted import AnsweredCall, Line, Question, Reply, ToolUse, answer
 from runner.embedded.states import ACTIVE, ENDED, NEXT, follows
 from runner.embedded.store import Beat, Store
 from runner.model import RunStatus, Sample
@@ -408,6 +408,7 @@ class Service:
             now=self.clock.now(),
             sample=sample,
             rounds=rounds,
+            uses=past_uses(self.steps(run)) if rounds else (),
         )
         return answer(question, lambda prompt: self.new_picture(prompt, request.origin))
 
@@ -748,6 +749,16 @@ def past_rounds(steps: Sequence[RunStep]) -> list[list[AnsweredCall]]:
         if step.type == "tool_calls" and step.status == "completed"
     ]
     return [calls for calls in found if calls]
+
+
+def past_uses(steps: Sequence[RunStep]) -> list[ToolUse]:
+    """The service's own tools that were used."""
+    calls = [call for step in steps if step.type == "tool_calls" for call in step.step_details["tool_calls"]]
+    return [
+        ToolUse(call["type"], *(json.loads(call[call["type"]][name]) for name in ("arguments", "output")))
+        for call in calls
+        if call["type"] != "function"
+    ]
 
 
 def answered(call: Json, output: str) -> AnsweredCall:
