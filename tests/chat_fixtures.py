@@ -20,8 +20,8 @@ from runner.transport.embedded import BASE_URL, EmbeddedTransport
 from tests.embedded_fixtures import HandClock, parsed, succeeded
 
 KEY = "sk-a-key-for-tests-only"
-LONG = 20
-"""Seconds after which a test that waits for the server gives up."""
+LONG = 12
+"""Seconds after which a test that waits gives up: fewer than a stream sleeps when nobody wakes it."""
 
 
 @dataclass(frozen=True, slots=True)

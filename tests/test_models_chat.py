@@ -270,6 +270,33 @@ def test_the_services_tools_are_used_and_the_model_asked_again() -> None:
     assert ("call_1", 4) == (told[0], len(set(told)))
 
 
+def test_a_call_has_an_id_that_its_thread_has_not_seen() -> None:
+    with talk(calls(call("big_add", ADDED)), says("3."), calls(call("big_add", ADDED))) as (api, _):
+        assistant, thread = api.assistant(ADD), api.thread()
+        first = api.ask(assistant, thread, "Add.")
+        api.submit(first, "3")
+        ids = [
+            run["required_action"]["submit_tool_outputs"]["tool_calls"][0]["id"]
+            for run in (first, api.ask(assistant, thread, "Again."))
+        ]
+    assert ("call_1", True) == (ids[0], ids[1].startswith("call_") and ids[1] != "call_1")
+
+
+def test_empty_lines_in_front_of_a_call_are_no_message() -> None:
+    blank = Answer([delta(content="\n"), delta(content="\n"), *call("calculator", '{"formula": "1+1"}'), delta("stop"), DONE])
+    with talk(blank, says("\n", "Two.")) as (api, _):
+        thread = api.thread("Add.")
+        events = api.events(f"/threads/{thread}/runs", assistant_id=api.assistant("calculator"))
+        assert [*BEGUN, *TOOL, RESUMED[0], *MESSAGE, "thread.message.delta", *SAID, "thread.run.completed"] == names(events)
+        assert "\nTwo." == api.answer(thread)
+
+
+def test_a_function_may_be_called_function() -> None:
+    odd = {"type": "function", "function": {"name": "function"}}
+    with talk(calls(call("function")), says("Done.")) as (api, _):
+        assert "completed" == api.submit(api.ask(api.assistant(odd), api.thread(), "Go."), "1")["status"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

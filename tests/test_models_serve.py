@@ -13,7 +13,7 @@ import pytest
 
 from runner.embedded import local
 from runner.embedded.server import ServeProblem
-from tests.chat_fixtures import KEY, Answer, call, calls, chat_server, delta, says
+from tests.chat_fixtures import KEY, LONG, Answer, call, calls, chat_server, delta, says
 from tests.embedded_fixtures import Served, clean_environment, served
 
 ORDERS = """
@@ -122,7 +122,7 @@ def test_the_servers_end_hangs_up_on_the_model_and_the_run_ends_as_expired(tmp_p
                 service.process.terminate()
                 _, problem = service.process.communicate(timeout=15)
         assert ("", 0) == (problem, service.process.returncode)
-        assert endpoint.left.wait(20)
+        assert endpoint.left.wait(LONG)
         with served(*options) as service, httpx.Client(trust_env=False, headers=dict(service.headers)) as client:
             found = kept_run(db)
             run = client.get(f"{service.base_url}/threads/{found['thread_id']}/runs/{found['id']}").json()

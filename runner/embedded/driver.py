@@ -160,11 +160,15 @@ class Drive:
         self.driver.wake(self.run.id)
 
     def say(self, piece: str) -> None:
+        # Models put empty lines in front of a call: they alone are no message.
+        self.text += piece
+        if not self.text.strip():
+            return
+        words = piece if self.message else self.text
         script = self.script()
         self.open_message(script)
-        self.text += piece
         if self.streamed:
-            script.add("thread.message.delta", self.message, **message_delta(self.message, piece))
+            script.add("thread.message.delta", self.message, **message_delta(self.message, words))
         self.apply(script)
 
     def open_message(self, script: Script) -> None:
@@ -233,6 +237,7 @@ class Drive:
         script = self.script()
         if self.message:
             self.close_message(script)
+        self.text = ""
         calls = [self.made(call) for call in self.named(completion.calls)]
         # Only the caller knows what its own functions give back.
         asked = [call for call in calls if call["type"] == "function" and "output" not in call["function"]]
@@ -248,8 +253,9 @@ class Drive:
         return bool(asked)
 
     def named(self, calls: Sequence[Call]) -> Iterator[Call]:
-        """The calls with an id each that this run has not seen: the model's own where it can be."""
-        seen = {one.id for entry in self.told() for one in entry.used}
+        """The calls with an id each that the thread has not seen: the model's own where it can be."""
+        runs, _ = self.service.store.page(Run, self.run.thread_id, 1000)
+        seen = {one["id"] for run in runs for step in self.steps(run.id) for one in step.step_details.get("tool_calls", ())}
         for call in calls:
             usable = call.id and call.id not in seen and len(call.id) <= LONGEST_ID and call.id.isprintable()
             # An endpoint may refuse ids of more than 40 characters.
@@ -261,7 +267,8 @@ class Drive:
         """The call as a step holds it; with its output, unless that is the caller's affair."""
         content = {"arguments": call.arguments}
         offered = {function["name"] for function in functions(self.run)}
-        if call.name in offered and not any(tool["type"] == call.name for tool in self.run.tools):
+        ours = plugins.known(call.name) and any(tool["type"] == call.name for tool in self.run.tools)
+        if call.name in offered and not ours:
             return {"id": call.id, "type": "function", "function": {"name": call.name, **content}}
         if call.name in offered:
             output = plugins.use(call.name, call.arguments, self.draw, self.service.clock.now())
