@@ -90,7 +90,7 @@ SHIPPED = {"status": "shipped", "arrives": "Friday", "total": 1234.5, "gift": Fa
         ("calls: get_order", (), ("failed", "this tool was not called", "get_order", "(no tool was called)")),
         ("calls: get_order", (SIX, SIX), ("failed", "this tool was not called", "get_order", "calculator")),
         ("calls: {get_order: }", (get("1"),), ("passed", "", "get_order", "get_order")),
-        ("calls: {get_order: {}}", (called("get_order"),), ("passed", "", "get_order {}", "get_order")),
+        ("calls: {get_order: {}}", (called("get_order"),), ("passed", "", "get_order {}", "get_order {}")),
         (
             'calls: {get_order: {order_id: "1234"}}',
             (get("1"), get("1234")),
@@ -139,13 +139,22 @@ SHIPPED = {"status": "shipped", "arrives": "Friday", "total": 1234.5, "gift": Fa
             ),
         ),
         (
-            "calls: {get_order: {count: 2, order_id: {words: under 2}}}",
-            (get("1"), get("ご注文の品")),
+            "calls: {get_order: {order_id: {words: under 2}, count: 2}}",
+            (get("ご注文の品"),),
+            ("failed", "`get_order` was called without `count`", "2", '{"order_id": "ご注文の品"}'),
+        ),
+        # Neither the call that differs nor the one that cannot be judged says that there was none.
+        (
+            "calls: {get_order: {order_id: {words: 1}, size: small}}",
+            (
+                called("get_order", {"order_id": "ご注文の品", "size": "small"}),
+                called("get_order", {"order_id": "a b", "size": "small"}),
+            ),
             (
                 "error",
                 '`get_order` was called with `order_id` "ご注文の品": `words`: '
                 "words cannot be counted in this reply, which is written without spaces; use `characters`",
-                "under 2",
+                "1",
                 '"ご注文の品"',
             ),
         ),

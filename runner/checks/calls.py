@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from runner.checks import matching
 from runner.checks.allowance import Allowance, TookTooLong
 from runner.checks.arguments import Difference, differences, dumps, fault, plain, read, trouble, written
-from runner.checks.json_answer import BadPath, NotJson, compiled, judges_text, loaded, oversized, values_at
+from runner.checks.json_answer import BadPath, NotJson, compiled, judges_text, loaded, oversized, spelled, values_at
 from runner.checks.limits import CountLimit, Limits, trouble_with
 from runner.checks.reader import answer, fold, nearest, quote, shorten, views
 from runner.forms import Form, Literally, NonEmpty, Value, key
@@ -119,29 +119,37 @@ def arguments_miss(wanted: ExpectedCall, call: ToolCall, turn: Turn) -> Miss | N
     found = tuple(differences(wanted.arguments, arguments, schema))
     if not found:
         return None
-    unjudged = next((each for each in found if not each.judged), None)
-    outcome = Outcome.FAILED if unjudged is None else Outcome.ERROR
-    return Miss("arguments", different(unjudged or found[0], outcome, call), len(found))
+    certain = next((each for each in found if each.judged), None)
+    outcome = Outcome.ERROR if certain is None else Outcome.FAILED
+    return Miss("arguments", different(certain or found[0], outcome, call), len(found))
 
 
 def different(found: Difference, outcome: Outcome, call: ToolCall) -> Verdict:
     names = {"tool": call.name, "name": shorten(found.name), "value": found.actual, "reason": found.reason}
     if found.actual is None:
         message = _("`{tool}` was called without `{name}`")
-        return Verdict(outcome, message.format(**names), found.expected, shorten(call.arguments.strip() or "{}"))
+        return Verdict(outcome, message.format(**names), found.expected, sent(call))
     message = _("`{tool}` was called with `{name}` {value}")
     if found.reason:
         message = _("`{tool}` was called with `{name}` {value}: {reason}")
     return Verdict(outcome, message.format(**names), found.expected, found.actual)
 
 
+def sent(call: ToolCall) -> str:
+    """The arguments of a call for people: without escapes, if they can be read."""
+    try:
+        return shorten(spelled(read(call.arguments)))
+    except ValueError:
+        return shorten(call.arguments)
+
+
 def invalid(call: ToolCall, parameters: Parameters) -> Verdict | None:
     if call.name not in parameters:
-        return Verdict(Outcome.ERROR, undeclared(call.name), "", shorten(call.arguments))
+        return Verdict(Outcome.ERROR, undeclared(call.name), "", sent(call))
     if not (reason := fault(call.arguments, parameters[call.name])):
         return None
     message = _("`{tool}` was called with arguments that do not fit: {reason}").format(tool=call.name, reason=reason)
-    return Verdict(Outcome.FAILED, message, shorten(dumps(parameters[call.name])), shorten(call.arguments))
+    return Verdict(Outcome.FAILED, message, shorten(dumps(parameters[call.name])), sent(call))
 
 
 def undeclared(tool: str) -> str:
@@ -295,7 +303,7 @@ def made(calls: Sequence[ToolCall], wanted: ExpectedCall) -> str:
     """The calls as they were made; only their names when nothing else matters."""
     if wanted.arguments is None:
         return names_of(calls)
-    return shorten(", ".join(f"{call.name} {shorten(call.arguments)}".strip() for call in calls))
+    return shorten(", ".join(f"{call.name} {sent(call)}" for call in calls))
 
 
 def names_of(calls: Sequence[ToolCall]) -> str:
@@ -304,23 +312,23 @@ def names_of(calls: Sequence[ToolCall]) -> str:
 
 def judge_one(wanted: ExpectedCall, turn: Turn) -> Verdict:
     """Whether there are as many such calls as expected; `part` is the key of the expected call that says otherwise."""
-    named = [call for call in turn.calls if call.name == wanted.tool]
+    of_tool = [call for call in turn.calls if call.name == wanted.tool]
     allowance = Allowance(SECONDS)
-    misses = [miss(wanted, call, turn) for call in named if allowance.left]
-    fitting = [call for call, found in zip(named, misses, strict=True) if found is None]
+    misses = [miss(wanted, call, turn) for call in of_tool if allowance.left]
+    fitting = [call for call, found in zip(of_tool, misses, strict=True) if found is None]
     unjudged = next((found for found in misses if found and found.verdict.outcome is Outcome.ERROR), None)
     if unjudged and (wanted.times is not None or not fitting):
         return pointing(wanted, unjudged.key, unjudged.verdict)
     if wanted.limits.hold(len(fitting)):
         seen = fitting if wanted.arguments is not None and fitting else turn.calls
-        return Verdict(Outcome.PASSED, expected=spelled(wanted, turn), actual=made(seen, wanted))
+        return Verdict(Outcome.PASSED, expected=named(wanted, turn), actual=made(seen, wanted))
     if fitting:
         return counted(wanted, len(fitting), made(fitting, wanted))
     if misses:
         best = max((found for found in misses if found), key=lambda found: found.nearness)
         return pointing(wanted, best.key, best.verdict)
     return pointing(
-        wanted, "tool", Verdict(Outcome.FAILED, _("this tool was not called"), spelled(wanted, turn), names_of(turn.calls))
+        wanted, "tool", Verdict(Outcome.FAILED, _("this tool was not called"), named(wanted, turn), names_of(turn.calls))
     )
 
 
@@ -386,10 +394,10 @@ def out_of_order(items: Sequence[ExpectedCall], item: int, turn: Turn) -> Verdic
 
 
 def in_order(items: Sequence[ExpectedCall], turn: Turn) -> str:
-    return shorten(_(", then ").join(spelled(each, turn) for each in items))
+    return shorten(_(", then ").join(named(each, turn) for each in items))
 
 
-def spelled(wanted: ExpectedCall, turn: Turn) -> str:
+def named(wanted: ExpectedCall, turn: Turn) -> str:
     """The tool, and the arguments that are expected."""
     if wanted.arguments is None:
         return wanted.tool
