@@ -52,6 +52,11 @@ class Settings:
     workspace: str | None = key("The workspace whose key is used", "ws-41aa", default=None)
     streaming: bool = key("Whether answers are streamed; false polls", False, default=True)
     out: str = key("The folder that pictures are saved to, below this file's folder", "runflow-out", default="runflow-out")
+    env: tuple[str, ...] = key(
+        "Variables of the environment that texts may use as `${env.NAME}`, once this file is trusted",
+        ["SHOP_TOKEN"],
+        default=(),
+    )
     path: Path | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -148,7 +153,8 @@ def read(path: Path) -> Settings:
     found = [problem for name, value in table.items() if (problem := judge(path, lines, name, value))]
     if found:
         raise Problems(found)
-    return Settings(**dict(table), path=path)  # type: ignore[arg-type]
+    env = table.get("env", ())
+    return Settings(**{**table, "env": tuple(env)}, path=path)  # type: ignore[arg-type]
 
 
 def judge(path: Path, lines: Sequence[str], name: str, value: object) -> Diagnostic | None:
@@ -170,6 +176,8 @@ def judge(path: Path, lines: Sequence[str], name: str, value: object) -> Diagnos
 def complaint(folder: Path, name: str, value: object) -> str | None:
     if name == "streaming":
         return None if isinstance(value, bool) else _("`streaming` is true or false")
+    if name == "env":
+        return not_for_texts(value)
     if not isinstance(value, str) or not value:
         return _('`{name}` is a text; write `{name} = "…"`').format(name=name)
     if name == "workspace" and not re.fullmatch(r"[\w.-]+", value, re.ASCII):
@@ -178,6 +186,18 @@ def complaint(folder: Path, name: str, value: object) -> str | None:
         return unsafe(value)
     if name == "out" and not (folder / value).resolve().is_relative_to(folder.resolve()):
         return _("pictures are saved below this folder only; `--out` may name any folder")
+    return None
+
+
+def not_for_texts(value: object) -> str | None:
+    """What is wrong with the names of variables that texts may use."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        return _('`env` is a list of names; write `env = ["SHOP_TOKEN"]`')
+    for name in value:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            return _("`{name}` is no name of a variable; write it like `SHOP_TOKEN`").format(name=name)
+        if name.upper() in KEY_VARIABLES or name.upper().startswith("RUNFLOW_"):
+            return _("`{name}` is never put into a text: it holds a key, or is runflow's own").format(name=name)
     return None
 
 

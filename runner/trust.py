@@ -9,7 +9,7 @@ then can slip another one in, as could anybody who may change the files of the p
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -189,12 +189,19 @@ class Store:
 
     def standing(self, flow: Flow) -> Standing:
         """How a flow stands, as it lies on disk now. Raise TrustProblem when that cannot be told: it is not trusted then."""
-        if not needs(flow):
+        return self.compared(flow.path, needs(flow), lambda: fingerprint(flow))
+
+    def standing_of_settings(self, path: Path, variables: tuple[str, ...]) -> Standing:
+        """The same for a configuration file, which names variables of the environment."""
+        return self.compared(path, variables, lambda: digest(path))
+
+    def compared(self, path: Path, wanted: tuple[str, ...], now: Callable[[], str]) -> Standing:
+        if not wanted:
             return Standing.UNNEEDED
-        permit = self.permit(flow.path)
+        permit = self.permit(path)
         if permit is None:
             return Standing.NEVER
-        return Standing.TRUSTED if permit.fingerprint == fingerprint(flow) else Standing.CHANGED
+        return Standing.TRUSTED if permit.fingerprint == now() else Standing.CHANGED
 
     def permits(self, flow: Flow) -> bool:
         """Whether a flow may be played as it is; never raises."""
@@ -205,7 +212,13 @@ class Store:
 
     def allow(self, flow: Flow) -> Permit:
         """Keep the permission for a flow as it lies on disk now. Raise TrustProblem when it cannot be kept."""
-        permit = Permit(os.path.realpath(flow.path), needs(flow), fingerprint(flow))
+        return self.keep(Permit(os.path.realpath(flow.path), needs(flow), fingerprint(flow)))
+
+    def allow_settings(self, path: Path, variables: tuple[str, ...]) -> Permit:
+        """Keep the permission for a configuration file to put these variables into texts."""
+        return self.keep(Permit(os.path.realpath(path), variables, digest(path)))
+
+    def keep(self, permit: Permit) -> Permit:
         text = json.dumps({"format": FORMAT, **asdict(permit)}, indent=2) + "\n"
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

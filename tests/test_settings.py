@@ -70,13 +70,13 @@ def test_a_setting_of_another_table_is_not_mistaken_for_ours(tmp_path: Path) -> 
     ] == complaints(path)
 
 
-def test_env_is_no_setting_yet(tmp_path: Path) -> None:
-    path = write(tmp_path, "runflow.toml", 'env = ["HOME"]\n')
+def test_an_unknown_setting_is_told_the_known_ones(tmp_path: Path) -> None:
+    path = write(tmp_path, "runflow.toml", 'umwelt = ["HOME"]\n')
     assert [
-        "runflow.toml:1:1: unknown setting `env` [unknown-setting]\n"
+        "runflow.toml:1:1: unknown setting `umwelt` [unknown-setting]\n"
         "  |\n"
-        '1 | env = ["HOME"]\n'
-        "  | ^^^ the settings are `target`, `base_url`, `workspace`, `streaming`, `out`"
+        '1 | umwelt = ["HOME"]\n'
+        "  | ^^^^^^ the settings are `target`, `base_url`, `workspace`, `streaming`, `out`, `env`"
     ] == complaints(path)
 
 

@@ -345,3 +345,105 @@ def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 
 def said(ended: Ended) -> tuple[int, str]:
     return ended.code, ended.stderr
+
+
+# ── the environment in texts ─────────────────────────────────────────────────────────────────────────────────────────
+
+TOKEN = {"SHOP_TOKEN": "sesame-opens-this-cave"}
+ENVIRONMENT = """\
+assistant:
+  model: qwen-max
+  instructions: The token is ${env.SHOP_TOKEN}.
+steps:
+  - user: My favourite colour is ${env.SHOP_TOKEN}.
+    expect: ${env.SHOP_TOKEN}
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "runflow.toml").write_text('env = ["SHOP_TOKEN", "SHOP_CITY"]\n')
+    (tmp_path / "shop.yaml").write_text(ENVIRONMENT)
+    return tmp_path
+
+
+NOT_TRUSTED = "runflow: runflow.toml lets texts use `SHOP_TOKEN` of the environment, and is not trusted\n"
+
+
+def test_a_text_uses_the_environment_once_its_configuration_is_trusted(shop: Path) -> None:
+    advice = "nothing was sent; read it, then write `runflow trust runflow.toml`, or give `--allow-tools` for one run\n"
+    assert (3, NOT_TRUSTED + advice) == said(run(shop, "shop.yaml", **TOKEN))
+    assert (
+        "runflow.toml may\n"
+        "  put SHOP_TOKEN into texts that say ${env.SHOP_TOKEN}\n"
+        "  put SHOP_CITY into texts that say ${env.SHOP_CITY}\n"
+        "trusted until runflow.toml changes\n"
+    ) == run(shop, "trust", "runflow.toml").stdout
+    assert 0 == run(shop, "shop.yaml", **TOKEN).code
+    with (shop / "runflow.toml").open("a") as file:
+        file.write("\n")
+    changed = "it changed since it was trusted; nothing was sent; read it, then write `runflow trust runflow.toml`\n"
+    assert (3, NOT_TRUSTED + changed) == said(run(shop, "shop.yaml", **TOKEN))
+    assert 0 == run(shop, "shop.yaml", "--allow-tools", **TOKEN).code
+
+
+def test_in_ci_only_the_flag_lets_texts_use_the_environment(shop: Path) -> None:
+    assert 0 == run(shop, "trust", "runflow.toml").code
+    ended = said(run(shop, "shop.yaml", "--target", "embedded", CI="true", **TOKEN))
+    assert (3, NOT_TRUSTED + "nothing was sent; CI is set, where only `--allow-tools` permits this\n") == ended
+    assert 0 == run(shop, "shop.yaml", "--target", "embedded", "--allow-tools", CI="true", **TOKEN).code
+
+
+def test_what_texts_take_from_the_environment_is_written_nowhere(shop: Path) -> None:
+    run(shop, "trust", "runflow.toml")
+    reports = ("--json", "r.json", "--junit", "r.xml", "--events", "e.jsonl")
+    ended = run(shop, "shop.yaml", "-vv", *reports, **TOKEN)
+    written = ended.stdout + ended.stderr + "".join((shop / name).read_text() for name in reports[1::2])
+    assert (0, True, False) == (ended.code, "favourite colour is ***" in written, "sesame" in written)
+
+
+def test_a_plan_names_the_variable_and_reads_nothing(shop: Path) -> None:
+    ended = run(shop, "plan", "shop.yaml", **TOKEN)
+    assert (0, "") == (ended.code, ended.stderr)
+    assert "content: My favourite colour is {env.SHOP_TOKEN}." in ended.stdout
+    assert "sesame" not in ended.stdout
+
+
+def test_a_variable_that_is_not_set_is_named(shop: Path) -> None:
+    sentence = "runflow: the environment variable SHOP_TOKEN, which a text uses, is not set; nothing was sent\n"
+    assert (3, sentence) == said(run(shop, "shop.yaml", "--allow-tools"))
+    assert (3, sentence) == said(run(shop, "shop.yaml", "--allow-tools", SHOP_TOKEN=""))
+
+
+def test_a_variable_that_no_configuration_names_is_refused(shop: Path) -> None:
+    assert "1 file: no problems" == run(shop, "validate", "shop.yaml").stdout.splitlines()[-1].partition(",")[0]
+    (shop / "runflow.toml").write_text('env = ["SHOP_CITY"]\n')
+    for command in (["validate", "shop.yaml"], ["shop.yaml", "--allow-tools"], ["plan", "shop.yaml"]):
+        ended = run(shop, *command, **TOKEN)
+        assert 3 == ended.code
+        assert "the environment variable `SHOP_TOKEN` is not allowed in texts" in ended.stdout + ended.stderr
+
+
+def test_a_configuration_that_names_none_needs_no_trust(shop: Path) -> None:
+    (shop / "runflow.toml").write_text('target = "embedded"\n')
+    sentence = "runflow.toml needs no trust: it names no variable of the environment\n"
+    assert sentence == run(shop, "trust", "runflow.toml").stdout
+    assert "no flow is trusted\n" == run(shop, "trust", "--list").stdout
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ('"SHOP_TOKEN"', '`env` is a list of names; write `env = ["SHOP_TOKEN"]`'),
+        ("[1]", '`env` is a list of names; write `env = ["SHOP_TOKEN"]`'),
+        ('["A B"]', "`A B` is no name of a variable; write it like `SHOP_TOKEN`"),
+        ('["DASHSCOPE_API_KEY"]', "`DASHSCOPE_API_KEY` is never put into a text: it holds a key, or is runflow's own"),
+        ('["dashscope_api_key"]', "`dashscope_api_key` is never put into a text: it holds a key, or is runflow's own"),
+        ('["RUNFLOW_TOKEN"]', "`RUNFLOW_TOKEN` is never put into a text: it holds a key, or is runflow's own"),
+    ],
+)
+def test_names_that_texts_may_never_use(env: str, sentence: str, shop: Path) -> None:
+    (shop / "runflow.toml").write_text(f"env = {env}\n")
+    for command in (["trust", "runflow.toml"], ["targets"]):
+        ended = run(shop, *command)
+        assert (3, f"runflow.toml:1:7: {sentence} [setting-value]") == (ended.code, ended.stderr.splitlines()[0])

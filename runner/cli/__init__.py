@@ -89,10 +89,11 @@ def crashed(error: Exception, *, debug: bool) -> int:
     import traceback
 
     from runner.clean import Redactor
+    from runner.cli.environment import secrets
     from runner.cli.frame import Exit
     from runner.words import _
 
-    redactor = Redactor(value for name, value in os.environ.items() if name.endswith(SECRET) and value)
+    redactor = Redactor([*secrets(), *(value for name, value in os.environ.items() if name.endswith(SECRET) and value)])
     trace = redactor.redact("".join(traceback.format_exception(error)))
     if debug:
         sys.stderr.write(trace)

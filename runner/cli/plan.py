@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,12 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
         click.echo(_("no flow files found; nothing to plan"), err=True)
         ctx.exit(Exit.NOTHING_RAN)
     from runner import settings
+    from runner.cli.environment import filled, names_in
 
     found = settings.load(Path(), os.environ)
-    made = jobs(flows, choices, found.with_keys(os.environ), found, needs_key=False)
+    unread = {name: f"{{env.{name}}}" for flow in flows for name in names_in(flow)}
+    planned = jobs(flows, choices, found.with_keys(os.environ), found, needs_key=False)
+    made = [replace(job, case=filled(job.case, unread)) for job in planned]
     rehearsed = [(job, rehearsal(job)) for job in made]
     if choices.json:
         reading.write_text(choices.json, machine_form(rehearsed))

@@ -68,9 +68,11 @@ def collected(paths: Sequence[str]) -> tuple[Path, ...]:
 
 def examined(files: Iterable[Path], *, require_checks: bool = False) -> Iterator["Examined"]:
     from runner import load
+    from runner.cli.environment import allowed
 
+    names = allowed()
     for path in files:
-        yield load.examine(path, require_checks=require_checks)
+        yield load.examine(path, require_checks=require_checks, environment=names)
 
 
 def show(results: Iterable["Examined"], stream: TextIO, *, colour: bool) -> Tally:

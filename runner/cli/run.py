@@ -82,7 +82,7 @@ class Job:
     "--allow-tools",
     is_flag=True,
     heading=_("What"),
-    help=_("run the flows' Python functions and call their URLs, without `runflow trust`"),
+    help=_("permit for this run what `runflow trust` would: Python functions, URLs, the environment in texts"),
 )
 @option("--out", metavar="DIR", heading=_("Results"), help=_("the folder for pictures; runflow-out unless told"))
 @option("--json", metavar="FILE", heading=_("Results"), help=_("write the report as JSON; - is standard output"))
@@ -103,10 +103,15 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
         click.echo(_("no flow files found; nothing ran"), err=True)
         ctx.exit(Exit.NOTHING_RAN)
     from runner import settings
+    from runner.cli.environment import filled, values
 
     found = settings.load(Path(), os.environ)
     environment = found.with_keys(os.environ)
-    made = jobs(flows, choices, environment, found)
+    texts = values(flows, found, os.environ, permitted=choices.allow_tools)
+    made = [
+        Job(filled(job.case, texts), replace(job.connection, hidden=tuple(texts)))
+        for job in jobs(flows, choices, environment, found)
+    ]
     if not choices.allow_tools:
         from runner.cli.trust import refuse_untrusted
 
@@ -232,9 +237,11 @@ def play(made: Sequence[Job], choices: Choices, environment: Mapping[str, str], 
 
 
 def secrets(made: "Sequence[Job]", environment: Mapping[str, str]) -> list[str]:
-    """What must appear nowhere: the values of the key variables in use."""
+    """What must appear nowhere: the values of the key variables in use, and those that texts take from the environment."""
+    from runner.cli.environment import secrets as in_texts
+
     variables = {job.connection.key_variable for job in made} - {None}
-    return [environment[name] for name in variables if name and environment.get(name)]
+    return [*(environment[name] for name in variables if name and environment.get(name)), *in_texts()]
 
 
 def open_screen(people: TextIO, choices: Choices, redact: "Redact") -> "Screen":

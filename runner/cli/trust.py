@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "permitted", "refuse_untrusted"]
 
+CONFIGURATION = ("runflow.toml", "pyproject.toml")
 SHOWN = 10
 """How many importable files are named; the rest are counted."""
 
@@ -60,7 +61,12 @@ def command(ctx: click.Context, paths: tuple[str, ...], listing: bool, forget: s
 
 def permit(store: "Store", paths: Sequence[str]) -> int:
     """Show what each flow would run and keep the permission for it; nothing is kept when one of them is not valid."""
-    flows = valid(paths)
+    for path in (path for path in paths if Path(path).name in CONFIGURATION):
+        permit_settings(store, Path(path))
+    others = [path for path in paths if Path(path).name not in CONFIGURATION]
+    if len(others) < len(paths) and not others:
+        return Exit.PASSED
+    flows = valid(others)
     if not flows:
         click.echo(_("no flow files found; nothing is trusted"), err=True)
         return Exit.NOTHING_RAN
@@ -75,6 +81,22 @@ def permit(store: "Store", paths: Sequence[str]) -> int:
     if is_ci(os.environ):
         click.echo(_("CI is set: there only `--allow-tools` counts, and no permission that was kept"), err=True)
     return Exit.PASSED
+
+
+def permit_settings(store: "Store", path: Path) -> None:
+    """Show which variables of the environment a configuration file lets texts use, and keep the permission for it."""
+    from runner import settings
+
+    if not path.is_file():
+        raise WrongPath(_("there is no file or folder `{path}`").format(path=path))
+    names = settings.read(path).env
+    if not names:
+        say(_("{file} needs no trust: it names no variable of the environment").format(file=path))
+        return
+    say(_("{file} may").format(file=path))
+    say(*("  " + _("put {name} into texts that say {text}").format(name=name, text=f"${{env.{name}}}") for name in names))
+    store.allow_settings(path, names)
+    say(_("trusted until {file} changes").format(file=path))
 
 
 def valid(paths: Sequence[str]) -> "list[Flow]":

@@ -58,6 +58,8 @@ class Connection:
     key_variable: str | None = None
     workspace: str | None = None
     streaming: bool = True
+    hidden: tuple[str, ...] = ()
+    """Names of further environment variables whose values must not be told: texts hold them."""
 
 
 class ConnectionProblem(Exception):

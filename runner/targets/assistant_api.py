@@ -91,7 +91,8 @@ class AssistantApi:
             from runner.clean import Redactor
             from runner.transport.trace import Tracing
 
-            transport = Tracing(transport, trace, Redactor((key,) if key else ()))
+            secrets = (key, *(environment.get(name) for name in connection.hidden))
+            transport = Tracing(transport, trace, Redactor(filter(None, secrets)))
         return cls(open_client(transport), connection, key)
 
     @classmethod

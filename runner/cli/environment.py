@@ -1,0 +1,105 @@
+"""Let the texts of flows use variables of the environment, where a trusted configuration names them."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.cli.frame import Refused
+from runner.console import is_ci
+from runner.words import _, listed
+
+if TYPE_CHECKING:
+    from runner.model import Flow
+    from runner.plan import Case
+    from runner.settings import Settings
+
+__all__ = ["allowed", "filled", "names_in", "secrets", "values"]
+
+REGISTERED: set[str] = set()
+
+
+def secrets() -> frozenset[str]:
+    """The values that were put into texts so far: they must appear in nothing that is written."""
+    return frozenset(REGISTERED)
+
+
+def allowed() -> tuple[str, ...]:
+    """The variables that the configuration here names, trusted or not; none when it is not right, which `run` tells."""
+    from runner import settings
+    from runner.diagnostics import Problems
+
+    try:
+        found = settings.nearest(Path())
+        return settings.read(found).env if found else ()
+    except Problems:
+        return ()
+
+
+def names_in(flow: "Flow") -> tuple[str, ...]:
+    """The variables of the environment that the texts of a flow use, each once."""
+    return tuple(dict.fromkeys(used(replace(flow, variables=None, cases=None))))
+
+
+def used(value: object) -> Iterator[str]:
+    from runner.variables import environment_name, names
+
+    match value:
+        case str():
+            yield from (name for each in names(value) if (name := environment_name(each)) is not None)
+        case Mapping():
+            for each in value.values():
+                yield from used(each)
+        case tuple() | list():
+            for each in value:
+                yield from used(each)
+        case _other if is_dataclass(value):
+            for field in fields(value):
+                yield from used(getattr(value, field.name))
+
+
+def values(flows: "Sequence[Flow]", found: "Settings", environment: Mapping[str, str], *, permitted: bool) -> dict[str, str]:
+    """The variables that the flows use, with their values. Raise Refused when the configuration is not trusted or one of them
+    is not set; the values are registered as secrets before anybody sees them."""
+    wanted = tuple(dict.fromkeys(name for flow in flows for name in names_in(flow)))
+    if not wanted:
+        return {}
+    if not permitted:
+        refuse_untrusted(found, wanted)
+    for name in wanted:
+        if not environment.get(name):
+            raise Refused(
+                _("the environment variable {name}, which a text uses, is not set; nothing was sent").format(name=name)
+            )
+    REGISTERED.update(environment[name] for name in wanted)
+    return {name: environment[name] for name in wanted}
+
+
+def refuse_untrusted(found: "Settings", wanted: Sequence[str]) -> None:
+    from runner.trust import Standing, Store, TrustProblem
+
+    assert found.path is not None
+    try:
+        standing = Standing.NEVER if is_ci(os.environ) else Store.of_user().standing_of_settings(found.path, found.env)
+    except TrustProblem as problem:
+        raise Refused(_("{problem}; nothing was sent").format(problem=problem)) from problem
+    if standing is Standing.TRUSTED:
+        return
+    if is_ci(os.environ):
+        advice = _("nothing was sent; CI is set, where only `--allow-tools` permits this")
+    elif standing is Standing.CHANGED:
+        advice = _("it changed since it was trusted; nothing was sent; read it, then write `runflow trust {file}`")
+    else:
+        advice = _("nothing was sent; read it, then write `runflow trust {file}`, or give `--allow-tools` for one run")
+    uses = _("{file} lets texts use {names} of the environment, and is not trusted").format(
+        file=found.path, names=listed(wanted)
+    )
+    raise Refused(f"{uses}\n{advice.format(file=found.path)}")
+
+
+def filled(case: "Case", texts: Mapping[str, str]) -> "Case":
+    """The case in which `${env.NAME}` has these values."""
+    from runner.variables import ENVIRONMENT
+
+    return replace(case, variables={**case.variables, **{ENVIRONMENT + name: text for name, text in texts.items()}})
