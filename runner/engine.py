@@ -2,9 +2,12 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -87,6 +90,8 @@ LAG_SECONDS = 5.0
 BILLS = frozenset({"CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"})
 """Codes of a 429 that no waiting helps against."""
 
+BESIDE = "runflow-check"
+"""The name of a thread on which a check is evaluated."""
 Made = TypeVar("Made", AssistantObject, Thread)
 Filled = TypeVar("Filled")
 Settings = TypeVar("Settings", Assistant, RunOverrides)
@@ -745,7 +750,7 @@ class Conversation:
                 _("it runs code of the flow's folder, which is not permitted; see `runflow trust` and `--allow-tools`"),
             )
         if any(getattr(each, "blocks", False) for each in all_of_it):
-            return await asyncio.to_thread(check.evaluate, turn)
+            return await beside(partial(check.evaluate, turn))
         return check.evaluate(turn)
 
     async def judge_whole(self, expectations: Sequence[Expectation], turns: Sequence[Turn]) -> tuple[Outcome, str]:
@@ -910,6 +915,34 @@ async def first_run(events: AsyncGenerator[StreamEvent, None], clock: Clock) -> 
     except TimeoutError as error:
         raise Trouble(_("the stream was silent for {seconds:g} s, and named no run").format(seconds=SILENCE_SECONDS)) from error
     raise Trouble(_("the stream ended before it named the run"))
+
+
+async def beside(work: Callable[[], Verdict]) -> Verdict:
+    """What some work comes to that takes its time, on a thread of its own: one that nobody waits for when we are told to
+    stop, as the loop would for those of its own."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Verdict] = loop.create_future()
+
+    def settle(error: BaseException | None, verdict: Verdict | None) -> None:
+        if found.done():
+            return
+        if error is not None:
+            found.set_exception(error)
+        elif verdict is not None:
+            found.set_result(verdict)
+
+    def do() -> None:
+        error, verdict = None, None
+        try:
+            verdict = work()
+        except BaseException as raised:
+            error = raised
+        # A loop that is closed waits for nothing.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, error, verdict)
+
+    threading.Thread(target=copy_context().run, args=(do,), name=BESIDE, daemon=True).start()
+    return await found
 
 
 def pause(waited: float, chance: float) -> float:

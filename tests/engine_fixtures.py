@@ -3,6 +3,7 @@
 import asyncio
 import json
 import selectors
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import httpx
 
 from runner.diagnostics import Span
-from runner.engine import LoopClock, play
+from runner.engine import BESIDE, LoopClock, play
 from runner.events import CaseEnded, CheckEnded, Event, OperationEnded, RunStatusChanged, StepEnded, Warned
 from runner.model import Assistant, Expectation, Flow, Outcome, Step
 from runner.plan import Case
@@ -26,29 +27,14 @@ Piece = bytes | float | Exception
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Nothing waits here: when all are waiting, time jumps to the next timer. It stands still while a thread works."""
+    """Nothing waits here: when all are waiting, time jumps to the next timer. It stands still while a check has a thread."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.threads = 0
         super().__init__(Jump(self))
 
     def time(self) -> float:
         return self.seconds
-
-    def run_in_executor(self, executor: Any, func: Any, *arguments: Any) -> Any:  # type: ignore[override]
-        future = super().run_in_executor(executor, func, *arguments)
-        self.threads += 1
-        future.add_done_callback(self.rest)
-        return future
-
-    def rest(self, _future: object) -> None:
-        self.threads -= 1
-
-    async def shutdown_default_executor(self, *arguments: Any) -> None:
-        self.threads += 1
-        await super().shutdown_default_executor(*arguments)
-        self.threads -= 1
 
 
 class Jump(selectors.DefaultSelector):
@@ -57,7 +43,8 @@ class Jump(selectors.DefaultSelector):
         self.loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(60 if self.loop.threads and timeout != 0 else 0)
+        working = timeout != 0 and any(thread.name == BESIDE for thread in threading.enumerate())
+        ready = super().select(60 if working else 0)
         if ready or timeout == 0:
             return ready
         assert timeout is not None, "everything waits for ever"

@@ -224,6 +224,16 @@ def test_an_answer_may_use_what_an_earlier_step_saved() -> None:
     assert [(1, "passed", ""), (2, "passed", "")] == result.steps
 
 
+def test_an_answer_whose_value_is_not_known_yet_keeps_no_assistant_from_being_made() -> None:
+    talk = Talk().asks("POST", "/assistants").answers(id="a1", object="assistant", model="qwen-max", tools=[])
+    talk.asks("POST", "/threads").answers(id="t1", object="thread")
+    talk.exchanges += asking().exchanges
+    closing(cancelled(talk))
+    shop = Assistant(model="qwen-max", tools=(function(answer=Returns("order ${order}")),))
+    result = played(talk, flow(Step(user="Where is it?"), assistant=shop))
+    assert [(1, "error", "`order` has no value")] == result.steps
+
+
 # ── several ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
