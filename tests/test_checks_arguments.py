@@ -25,11 +25,15 @@ ORDER: dict[str, object] = {
         "to": {"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "string"}}},
         "size": {"anyOf": [{"type": "integer"}, {"enum": ["all"]}]},
         "parcel": {"$ref": "#/$defs/parcel"},
+        "label": {"$ref": "#/$defs/a~1b~0c"},
         "pair": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]},
     },
     "required": ["order_id"],
     "additionalProperties": False,
-    "$defs": {"parcel": {"type": "object", "properties": {"code": {"type": "string"}, "inner": {"$ref": "#/$defs/parcel"}}}},
+    "$defs": {
+        "a/b~c": {"type": "string"},
+        "parcel": {"type": "object", "properties": {"code": {"type": "string"}, "inner": {"$ref": "#/$defs/parcel"}}},
+    },
 }
 
 
@@ -87,6 +91,9 @@ def test_plain_values_have_the_types_of_json() -> None:
         ("count", "9" * 500, "9" * 500),
         ("count", "1e999", "1e999"),
         ("price", "1.50", 1.5),
+        ("price", "1e999", "1e999"),
+        ("price", "9" * 5000, "9" * 5000),
+        ("price", "0." + "1" * 5000, float("0." + "1" * 5000)),
         ("price", NOTHING, None),
         ("gift", "true", True),
         ("gift", "yes", "yes"),
@@ -100,6 +107,7 @@ def test_plain_values_have_the_types_of_json() -> None:
         ("size", "3", 3),
         ("size", "all", "all"),
         ("parcel", {"inner": {"code": number("12")}}, {"inner": {"code": "12"}}),
+        ("label", number("12"), "12"),
         ("pair", [number("1"), number("2")], [1, 2]),
         ("unknown", number("1.10"), 1.1),
     ],

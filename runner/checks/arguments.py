@@ -31,9 +31,10 @@ __all__ = ["Difference", "difference", "differences", "dumps", "fault", "plain",
 
 NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 """A number as JSON spells it."""
-MOST_DIGITS = 400
 LONGEST_NAME = 100
 """A longer name is nobody's slip."""
+MOST_NAMES = 100
+"""Among so many names a misspelt one is looked for."""
 MOST_SCHEMAS = 200
 """As many are looked at for one value, through references and alternatives."""
 ALTERNATIVES: Mapping[str, Callable[[Iterable[bool]], bool]] = {"anyOf": any, "oneOf": any, "allOf": all}
@@ -88,8 +89,8 @@ def declared(value: object, schema: object, root: Schema) -> object:
     if isinstance(value, list | tuple):
         return [declared(item, item_of(known), root) for item in value]
     if isinstance(value, Scalar):
-        written = () if value.value is None else (value.spelling,)
-        return next((each for each in (value.value, *written) if possible(each, schema, root)), in_doubt(value, known))
+        spelling = () if value.value is None else (value.spelling,)
+        return next((each for each in (value.value, *spelling) if possible(each, schema, root)), in_doubt(value, known))
     if isinstance(value, str) and not possible(value, schema, root):
         return next((each for each in unquoted(value) if possible(each, schema, root)), value)
     return value
@@ -114,7 +115,7 @@ def unquoted(text: str) -> Iterator[object]:
     """The number or truth value that a text spells, if it does."""
     if text in ("true", "false"):
         yield text == "true"
-    elif len(text) <= MOST_DIGITS and re.fullmatch(NUMBER, text) and isfinite(float(text)):
+    elif re.fullmatch(NUMBER, text) and isfinite(float(text)):
         yield json.loads(text)
 
 
@@ -152,8 +153,8 @@ def item_of(known: tuple[Schema, ...]) -> object:
 def types_of(known: tuple[Schema, ...]) -> frozenset[str]:
     found: list[object] = []
     for each in known:
-        written = each.get("type", ())
-        found += written if isinstance(written, list | tuple) else [written]
+        types = each.get("type", ())
+        found += types if isinstance(types, list | tuple) else [types]
     return frozenset(each for each in found if isinstance(each, str))
 
 
@@ -161,8 +162,8 @@ def choices_of(known: tuple[Schema, ...]) -> tuple[object, ...]:
     """The values among which the schemas let choose; none when any will do."""
     found: list[object] = []
     for each in known:
-        written = each.get("enum")
-        found += written if isinstance(written, list | tuple) else ()
+        among = each.get("enum")
+        found += among if isinstance(among, list | tuple) else ()
         found += [each["const"]] if "const" in each else ()
     return tuple(found)
 
@@ -290,7 +291,7 @@ def misnamed(found: object, schema: Schema) -> str | None:
 
 def no_argument(name: str, schema: Schema, above: str) -> str:
     message = _("no argument `{name}` is declared").format(name=shorten(f"{above}.{name}" if above else name))
-    close = nearest(name[:LONGEST_NAME], sorted(properties_of((schema,))))
+    close = nearest(name[:LONGEST_NAME], sorted(properties_of((schema,)))[:MOST_NAMES])
     return f"{message}, {_('did you mean `{name}`?').format(name=close)}" if close else message
 
 
@@ -464,7 +465,7 @@ def unknown(name: str, known: tuple[Schema, ...]) -> bool:
 def undeclared(name: str, path: str, known: tuple[Schema, ...]) -> Problem:
     names = sorted(properties_of(known))
     hint = _("it has no arguments")
-    if close := nearest(name, names):
+    if close := nearest(name[:LONGEST_NAME], names[:MOST_NAMES]):
         hint = _("did you mean `{name}`?").format(name=close)
     elif names:
         hint = _("use one of: {names}").format(names=listed(names))
