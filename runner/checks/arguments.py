@@ -31,8 +31,6 @@ __all__ = ["Difference", "difference", "differences", "dumps", "fault", "plain",
 
 NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 """A number as JSON spells it."""
-LONGEST_NAME = 100
-"""A longer name is nobody's slip."""
 MOST_NAMES = 100
 """Among so many names a misspelt one is looked for."""
 MOST_SCHEMAS = 200
@@ -291,7 +289,7 @@ def misnamed(found: object, schema: Schema) -> str | None:
 
 def no_argument(name: str, schema: Schema, above: str) -> str:
     message = _("no argument `{name}` is declared").format(name=shorten(f"{above}.{name}" if above else name))
-    close = nearest(name[:LONGEST_NAME], sorted(properties_of((schema,)))[:MOST_NAMES])
+    close = nearest(name, sorted(properties_of((schema,)))[:MOST_NAMES])
     return f"{message}, {_('did you mean `{name}`?').format(name=close)}" if close else message
 
 
@@ -465,7 +463,7 @@ def unknown(name: str, known: tuple[Schema, ...]) -> bool:
 def undeclared(name: str, path: str, known: tuple[Schema, ...]) -> Problem:
     names = sorted(properties_of(known))
     hint = _("it has no arguments")
-    if close := nearest(name[:LONGEST_NAME], names[:MOST_NAMES]):
+    if close := nearest(name, names[:MOST_NAMES]):
         hint = _("did you mean `{name}`?").format(name=close)
     elif names:
         hint = _("use one of: {names}").format(names=listed(names))
