@@ -218,14 +218,13 @@ class Filler:
         items = self.resolved(schema.get("items", {}))
         found: list[object] = []
         singular = name.removesuffix("s") if len(name) > 3 else name
-        while len(found) < min(MOST if most is None else most, MOST):
-            value = self.value(singular, {key: one for key, one in items.items() if key != "default"}, eager, depth + 1)
-            if value is UNKNOWN or value in ([], {}, *([value] if "const" in items and found else [])):
+        wanted = {key: one for key, one in items.items() if key != "default"}
+        for _place in range(MOST if most is None else min(most, MOST)):
+            value = self.value(singular, wanted, eager, depth + 1)
+            # A value that takes nothing from the texts would be found for ever.
+            if value is UNKNOWN or value in ([], {}, None) or value in found:
                 break
-            if not (schema.get("uniqueItems") and value in found):
-                found.append(value)
-            if "const" in items or items.get("type") in ("boolean", "null"):
-                break
+            found.append(value)
         if len(found) < (least or 0) or (not found and not eager):
             return UNKNOWN
         return found

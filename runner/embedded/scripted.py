@@ -13,7 +13,6 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from runner.embedded.calculator import calculate, formula_in
 from runner.embedded.objects import Json
 from runner.model import Sample, SampleCall
 
@@ -360,8 +359,12 @@ def painted(url: str, now: float) -> Json:
 
 
 def calculation(request: Request) -> Reply | None:
+    if not request.declared("calculator"):
+        return None
+    from runner.embedded.calculator import formula_in
+
     formula = formula_in(request.message)
-    if not request.declared("calculator") or not formula:
+    if not formula:
         return None
     output = calculated(formula)
     use = ToolUse("calculator", {"formula": formula}, output)
@@ -372,6 +375,8 @@ def calculation(request: Request) -> Reply | None:
 
 def calculated(formula: str) -> Json:
     """What `calculator` gives back."""
+    from runner.embedded.calculator import calculate
+
     try:
         return {"formula": formula, "result": calculate(formula)}
     except ValueError as error:
