@@ -160,6 +160,16 @@ def test_earlier_runs_are_told_with_their_calls_and_outputs() -> None:
     ] == server.bodies[2]["messages"]
 
 
+def test_calls_that_nobody_answered_are_not_told() -> None:
+    with talk(calls(call("big_add", ADDED), text="Let me see."), says("Hi.")) as (api, server):
+        assistant, thread = api.assistant(ADD), api.thread()
+        run = api.ask(assistant, thread, "Add.")
+        api.send("POST", f"/threads/{thread}/runs/{run['id']}/cancel")
+        api.ask(assistant, thread, "Never mind.")
+    told = [("user", "Add."), ("assistant", "Let me see."), ("user", "Never mind.")]
+    assert told == [(message["role"], message["content"]) for message in server.bodies[1]["messages"]]
+
+
 def test_the_last_messages_are_told_and_the_runs_own_do_not_count() -> None:
     with talk(says("A."), calls(call("calculator", '{"formula": "2*3"}'), text="Wait."), says("6.")) as (api, server):
         assistant, thread = api.assistant("calculator"), api.thread("One.")
@@ -632,6 +642,16 @@ def test_a_run_that_takes_too_long_expires_and_hangs_up() -> None:
 
         seen = first_delta(api, thread, api.assistant(), too_late)
         assert ["thread.message.incomplete", "thread.run.step.expired", "thread.run.expired", "done"] == seen[-4:]
+        assert server.left.wait(LONG)
+
+
+def test_a_run_expires_also_when_nobody_looks() -> None:
+    clock = HandClock()
+    answer, _hold = held(delta(content="One"))
+    with talk(calls(call("big_add", ADDED)), answer, clock=clock) as (api, server):
+        run = api.ask(api.assistant(ADD), api.thread(), "Add.")
+        clock.time += 599.9
+        assert "expired" == api.submit(run, "3")["status"]
         assert server.left.wait(LONG)
 
 
