@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from runner.registry import checks
 from runner.source import MAX_FINDINGS, Node
 from runner.variables import environment_name, names, valid
 from runner.words import _, listed, nearest
-from runner.written import ANSWER_KEYS, full_schema
+from runner.written import ANSWER_KEYS
 
 __all__ = ["Sources", "lint", "tool_names"]
 
@@ -57,6 +58,29 @@ def lint(
     yield from islice(Linter(flow, sources, root, frozenset(environment)).findings(references, require_checks), MAX_FINDINGS)
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The tools of an assistant, as far as the file tells; of an existing one it tells only how some calls are answered."""
+
+    names: Mapping[str, None]
+    functions: Mapping[str, Function]
+    schemas: Mapping[str, Mapping[str, object]]
+    """The JSON Schema of each function's arguments."""
+    complete: bool
+    largest: Mapping[str, object]
+    """The schema with the most names."""
+
+    @classmethod
+    def of(cls, tools: Sequence[Tool], complete: bool = True) -> "Offer":
+        functions = {tool.name: tool.function for tool in tools if tool.function}
+        schemas = {name: function.parameters for name, function in functions.items()}
+        largest = max(schemas.values(), key=lambda schema: len(str(schema)), default={})
+        return cls(dict.fromkeys(tool.name for tool in tools), functions, schemas, complete, largest)
+
+    def lacks(self, name: str) -> bool:
+        return self.complete and name not in self.names
+
+
 class Linter:
     """One pass over a flow beside the nodes it was built from."""
 
@@ -84,7 +108,8 @@ class Linter:
         if self.flow.thread is not None:
             yield from self.thread()
         yield from self.steps(require_checks)
-        yield from self.expectations(self.flow.expect, [*self.flow.assistant.tools, *of_runs(self.flow)])
+        everything = (*self.flow.assistant.tools, *of_runs(self.flow))
+        yield from self.expectations(self.flow.expect, Offer.of(everything, self.flow.assistant.id is None))
         if self.declared:
             yield from self.cases(references)
         if references:
@@ -175,16 +200,17 @@ class Linter:
         nodes = self.listed(self.sources.root, "steps")
         last = len(nodes)
         called: dict[str, int] = {}
+        usual = Offer.of(self.flow.assistant.tools, self.flow.assistant.id is None)
         for number, (step, node) in enumerate(zip(self.flow.steps, nodes, strict=True), 1):
             if step.user is None:
                 yield from self.silent(number, node)
             if not step.expect and step.skip is None and not (number == last and self.flow.expect):
                 yield self.unchecked(node, require_checks)
-            tools = step.run.tools if step.run and step.run.tools is not None else self.flow.assistant.tools
+            offer = Offer.of(step.run.tools) if step.run and step.run.tools is not None else usual
             if step.run and step.run.tools:
                 yield from self.tools(step.run.tools, self.listed(self.child(node, "run"), "tools"))
-            yield from self.expectations(step.expect, tools)
-            yield from self.sampled(step, node, tools)
+            yield from self.expectations(step.expect, offer)
+            yield from self.sampled(step, node, offer)
             yield from self.saved(step, node)
             if step.name is not None:
                 if step.name in called:
@@ -261,9 +287,11 @@ class Linter:
                 return
         yield from check.problems()
 
-    def affords(self, compiled: object) -> bool:
-        """Whether there is still room for what must be compiled."""
-        self.room -= max(LEAST_COMPILED, len(str(compiled)))
+    def affords(self, compiled: object, schema: Mapping[str, object] | None = None) -> bool:
+        """Whether there is still room for what must be compiled, or compared with a schema's names."""
+        properties = (schema or {}).get("properties")
+        names = len(properties) if isinstance(properties, Mapping) else 0
+        self.room -= max(LEAST_COMPILED, len(str(compiled)), names)
         return self.room >= 0
 
     def too_much(self, room: int) -> Iterator[tuple[str, str, str | None]]:
@@ -274,37 +302,34 @@ class Linter:
 
     # ── the checks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def expectations(
-        self, expectations: Sequence[Expectation], tools: Sequence[Tool], negated: bool = False
-    ) -> Iterator[Diagnostic]:
+    def expectations(self, expectations: Sequence[Expectation], offer: Offer, negated: bool = False) -> Iterator[Diagnostic]:
         for each in expectations:
             check = each.check
             inner = getattr(check, "value", None)
             if isinstance(inner, tuple) and inner and isinstance(inner[0], Expectation):
-                yield from self.expectations(inner, tools, negated != (each.name == "not"))
+                yield from self.expectations(inner, offer, negated != (each.name == "not"))
                 continue
             for code, message, hint in self.asked(check):
                 yield self.at(code, message, each.span, hint)
             if hasattr(check, "tools"):
-                yield from self.offered(each, check.tools(), tools, negated)
-            if hasattr(check, "problems_with") and self.room >= 0:
-                for code, message, hint in check.problems_with(schemas(tools)):
+                yield from self.offered(each, check.tools(), offer, negated)
+            if hasattr(check, "problems_with"):
+                room = self.room
+                compares = getattr(check, "compiles", False)
+                room_left = not compares or self.affords("", offer.largest)
+                for code, message, hint in check.problems_with(offer.schemas) if room_left else self.too_much(room):
                     yield self.at(code, message, each.span, hint)
 
     def at(self, code: str, message: str, span: Span, hint: str | None) -> Diagnostic:
         return Diagnostic(code, message, self.sources.path_of(self.sources.root), span, hint=hint)
 
-    def offered(self, each: Expectation, wanted: Sequence[str], tools: Sequence[Tool], negated: bool) -> Iterator[Diagnostic]:
-        if self.flow.assistant.id is not None and not tools:
-            return  # what an existing assistant has is not known here
-        known = tuple(dict.fromkeys(tool.name for tool in tools))
+    def offered(self, each: Expectation, wanted: Sequence[str], offer: Offer, negated: bool) -> Iterator[Diagnostic]:
         for name in wanted:
-            if name in known:
-                continue
-            yield self.at("tool-not-offered", not_offered(name, negated), each.span, self.offer(name, known))
+            if offer.lacks(name):
+                yield self.at("tool-not-offered", not_offered(name, negated), each.span, self.way_to_offer(name, offer.names))
 
-    def offer(self, name: str, known: tuple[str, ...]) -> str:
-        if near := nearest(name, known):
+    def way_to_offer(self, name: str, known: Collection[str]) -> str:
+        if near := nearest(name, islice(known, MOST_NAMES)):
             return _("did you mean `{name}`?").format(name=near)
         if known:
             return _("add it under `tools`, or use one of {names}").format(names=listed(known))
@@ -342,7 +367,7 @@ class Linter:
         for key in given[1:]:
             message = _("`{first}` answers the calls of `{name}` already").format(first=given[0], name=name)
             yield self.at_key("one-answer", message, answers, key, _("keep one of the two"))
-        if "parameters" in told.value and full_schema(told.value["parameters"].plain):
+        if "parameters" in told.value and is_full(told.value["parameters"]):
             yield from self.schema(function, told.value["parameters"])
         if isinstance(function.answer, Replies):
             yield from self.replies(function, function.answer, answers.value["replies"])
@@ -378,33 +403,32 @@ class Linter:
                 yield self.report("one-answer", message, item, hint, span=opening(item))
             if entry.when:
                 room = self.room
-                found = trouble(entry.when, function.parameters) if self.affords(entry.when) else self.too_much(room)
+                room_left = self.affords(entry.when, function.parameters)
+                found = trouble(entry.when, function.parameters) if room_left else self.too_much(room)
                 for code, message, what in found:
                     yield self.report(code, message, item.value["when"], what)
 
-    def sampled(self, step: Step, node: Node, tools: Sequence[Tool]) -> Iterator[Diagnostic]:
+    def sampled(self, step: Step, node: Node, offer: Offer) -> Iterator[Diagnostic]:
         """The calls of a step's sample: of tools that are offered, with arguments that fit."""
         if step.sample is None or isinstance(step.sample, str) or not step.sample.calls:
             return
-        known = {tool.name: tool for tool in tools}
         items = self.listed(self.child(node, "sample"), "calls")
         if len(step.sample.calls) > 1 or isinstance(items[0].value, list):
             items = [item for each in items if isinstance(each.value, list) for item in each.value]
         for call, item in zip(chain.from_iterable(step.sample.calls), items, strict=True):
-            tool = known.get(call.name)
-            if tool is None:
-                if self.flow.assistant.id is None or known:
-                    hint = self.offer(call.name, tuple(known))
-                    yield self.report("tool-not-offered", not_offered(call.name), item, hint, span=opening(item))
-            elif tool.function is not None:
-                for code, message, what in self.unfit(call, tool.function):
+            if offer.lacks(call.name):
+                hint = self.way_to_offer(call.name, offer.names)
+                yield self.report("tool-not-offered", not_offered(call.name), item, hint, span=opening(item))
+            elif function := offer.functions.get(call.name):
+                for code, message, what in self.unfit(call, function):
                     yield self.report(code, message, item, what, span=opening(item))
 
     def unfit(self, call: SampleCall, function: Function) -> Iterator[tuple[str, str, str | None]]:
         """Why the arguments of a sampled call are not what the function declares."""
         from runner.checks.arguments import dumps, fault, trouble, typed
 
-        wrong = list(trouble(call.arguments, function.parameters)) if self.affords(call.arguments) else []
+        room_left = self.affords(call.arguments, function.parameters)
+        wrong = list(trouble(call.arguments, function.parameters)) if room_left else []
         yield from wrong
         required = function.parameters.get("required")
         missing = [name for name in required if name not in call.arguments] if isinstance(required, list) else []
@@ -540,11 +564,6 @@ def of_runs(flow: Flow) -> Iterator[Tool]:
     return chain.from_iterable(step.run.tools or () for step in flow.steps if step.run)
 
 
-def schemas(tools: Sequence[Tool]) -> Mapping[str, Mapping[str, object]]:
-    """The declared functions, and the JSON Schema of each one's arguments."""
-    return {tool.name: tool.function.parameters for tool in tools if tool.function}
-
-
 def not_offered(name: str, negated: bool = False) -> str:
     if negated:
         return _("the assistant has no tool `{name}`, so this can never fail").format(name=name)
@@ -566,6 +585,11 @@ def is_simple(schema: Mapping[str, object]) -> bool:
     inner = properties.values() if isinstance(properties, Mapping) else ()
     plain = all(isinstance(each, Mapping) and each.keys() <= {"type", "enum", "description"} for each in inner)
     return plain and schema.keys() <= {"type", "properties", "required", "additionalProperties"}
+
+
+def is_full(parameters: Node) -> bool:
+    """Whether a function's parameters are a JSON Schema, not a name and a type each."""
+    return isinstance(parameters.value, dict) and "type" in parameters.value and parameters.value["type"].value == "object"
 
 
 def short_property(schema: Mapping[str, object]) -> str | None:

@@ -103,14 +103,14 @@ def examine(
     sources = Sources(document)
     if any(found.severity is Severity.ERROR for found in document.findings):
         # What is wrong with the YAML makes the rest mislead; what does not depend on it is still worth saying.
-        found = tuple(judge(sources, [], require_checks, environment)) if usable(document) else ()
+        found = tuple(judge(sources, path, [], require_checks, environment)) if usable(document) else ()
         return Examined(None, in_order(document, (*without_items(document, found), *found)), document, sources)
     trouble: list[Diagnostic] = []
     include(sources, path, trouble)
     try:
         flow, references = build(sources.root)
     except Refused:
-        found = tuple(judge(sources, trouble, require_checks, environment))
+        found = tuple(judge(sources, path, trouble, require_checks, environment))
         return Examined(None, in_order(document, (*document.findings, *found)), document, sources)
     if not trouble:
         trouble.extend(lint(flow, references, sources, require_checks=require_checks, environment=environment))
@@ -136,7 +136,7 @@ def usable(document: Document) -> bool:
 
 
 def judge(
-    sources: Sources, trouble: Sequence[Diagnostic], require_checks: bool, environment: Collection[str]
+    sources: Sources, path: Path, trouble: Sequence[Diagnostic], require_checks: bool, environment: Collection[str]
 ) -> Iterator[Diagnostic]:
     """What the schema finds wrong with a document, and what is wrong with the rest of it; each line is complained of once."""
     from runner.salvage import Salvage
@@ -154,7 +154,8 @@ def judge(
     said |= places(*wrong)
     left = copy(sources)
     left.root = rest.root
-    for found in lint(rest.flow, rest.references, left, require_checks=require_checks, environment=environment):
+    findings = lint(rest.flow, rest.references, left, require_checks=require_checks, environment=environment)
+    for found in chain(findings, Files(left, path).missing_of(rest.flow)):
         if rest.trusts(found) and not (said & places(found)):
             yield found
 
@@ -502,10 +503,11 @@ class Files:
         """The part of a check's value that names a file, else all of the value."""
         path = self.sources.path_of(self.sources.root)
         lines = self.sources.lines(path)
-        named = (part for part in each.parts if part.line <= len(lines) and name in lines[part.line - 1][part.column - 1 :])
-        return path, next(named, each.span)
+        return path, next((part for part in each.parts if name in written(lines, part)), each.span)
 
     def about(self, name: str, asked: tuple[str, Span], function: PythonFunction | None) -> Iterator[Diagnostic]:
+        if "${" in name:
+            return  # which is not replaced here, and said already
         try:
             named = Named(self.sources, self.path, name, asked)
             if function is None:
@@ -542,6 +544,13 @@ class Files:
         elif known:
             hint = _("it defines {names}").format(names=listed(sorted(known)))
         return Diagnostic("no-such-function", message, path, span, hint=hint)
+
+
+def written(lines: Sequence[str], span: Span) -> str:
+    """What stands in a stretch of a file; of several lines, all of them."""
+    if span.line == span.end_line <= len(lines):
+        return lines[span.line - 1][span.column - 1 : span.end_column - 1]
+    return "\n".join(lines[span.line - 1 : span.end_line])
 
 
 def defined(named: Named) -> frozenset[str] | None:

@@ -235,7 +235,7 @@ class Sample:
     """
 
     text: NonEmpty | None = key("The answer's text", "Here is your cat.", default=None)
-    calls: tuple[tuple[SampleCall, ...], ...] = key(
+    calls: tuple[Annotated[tuple[SampleCall, ...], Form(min_length=1)], ...] = key(
         "The calls made before it: a list, or a list of lists for several rounds",
         [{"get_order": {"order_id": "1234"}}],
         default=(),

@@ -62,7 +62,6 @@ class CheckValue:
     """What may stand after a check's name. `optional`: the bare word is a check, too."""
 
     annotation: Any
-    examples: tuple[object, ...]
     optional: bool
 
 
@@ -72,9 +71,14 @@ def check_value(check: type[Check]) -> CheckValue:
     value = next(each for each in fields(check) if each.name == "value")  # type: ignore[arg-type]
     return CheckValue(
         annotation=get_type_hints(check, include_extras=True)["value"],
-        examples=tuple(value.metadata.get("examples", ())) or tuple(shown(check)),
         optional=value.default is not MISSING or value.default_factory is not MISSING,
     )
+
+
+def examples_of(check: type[Check]) -> tuple[object, ...]:
+    """Values that editors propose for a check."""
+    value = next(each for each in fields(check) if each.name == "value")  # type: ignore[arg-type]
+    return tuple(value.metadata.get("examples", ())) or tuple(shown(check))
 
 
 def shown(check: type[Check]) -> Iterator[object]:
@@ -253,7 +257,7 @@ class Deriver:
             present = [branch for branch in branches(value.annotation) if branch not in (None, NoneType)]
             schema = {"anyOf": [*(self.of(branch) for branch in present), {"type": "null"}]} if present else {"type": "null"}
         markdown = inspect.cleandoc(kind.__doc__ or "")
-        return self.documented(first_paragraph(kind.__doc__), value.examples, schema, markdown)
+        return self.documented(first_paragraph(kind.__doc__), examples_of(kind), schema, markdown)
 
     def tool(self) -> Schema:
         description = self.documented(

@@ -21,12 +21,12 @@ from jsonschema.validators import extend
 from runner.build import Building, Reader, Refused, read_listed, reader
 from runner.diagnostics import Diagnostic, Span
 from runner.forms import branches, keys_of, split
-from runner.model import Assistant, Expectation, Flow, RunOverrides, Step, ThreadSetup
+from runner.model import Assistant, Expectation, Flow, RunOverrides, SampleCall, Step, ThreadSetup, Tool
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, bare_checks, check_value, flow_schema, formats
 from runner.source import MAX_FINDINGS, Mark, Node
 from runner.words import _, listed, nearest, plain_name
-from runner.written import RESERVED, ROUNDS, TYPES, WrittenFunction
+from runner.written import ANSWER_KEYS, RESERVED, ROUND, ROUNDS, TYPES, Parameters, WrittenFunction
 
 __all__ = ["Sources", "validate"]
 
@@ -60,20 +60,45 @@ class Suspects(list[object]):
 def suspects(node: Node, annotation: Any, building: Building) -> object:
     """The plain value, without what the reader accepts: jsonschema takes its time over long files."""
     if isinstance(node.value, list):
-        if item := item_of(annotation):
+        if item := item_of(annotation) if annotation != ROUNDS else item_of_rounds(node.value):
             wrong = (number for number, each in enumerate(node.value) if not accepted(each, reader_of(item), building))
             plain = Suspects([None] * len(node.value))
             plain.wrong = tuple(islice(wrong, MAX_FINDINGS))
+            if annotation == ROUNDS and plain and 0 not in plain.wrong:
+                plain.wrong = (0, *plain.wrong)  # the first item tells calls from rounds
             for number in plain.wrong:
                 plain[number] = suspects(node.value[number], item, building)
             return plain
     elif isinstance(node.value, dict):
+        if annotation is Tool:
+            return suspect_tool(node.value, building)
+        if is_of_parameters(annotation) and "type" in node.value and node.value["type"].value == "object":
+            return {"type": "object"}  # which any JSON Schema may be
         if is_free(annotation):
             left = {name: each for name, each in node.value.items() if not entry_accepted(node, name, annotation, building)}
             return {name: each.plain for name, each in (left or dict(islice(node.value.items(), 1))).items()}
         known = annotations(node.value, annotation)
         return {name: suspects(each, known.get(name, object), building) for name, each in node.value.items()}
     return node.plain
+
+
+def suspect_tool(entries: Mapping[str, Node], building: Building) -> object:
+    """A tool without what the reader accepts in a function of the author's, which may be long."""
+    known = annotations(entries, WrittenFunction)
+    if "type" in entries:
+        known = {**{name: each for name, each in known.items() if name in ANSWER_KEYS}, "function": WrittenFunction}
+    elif len(entries) == 1:
+        known = {name: WrittenFunction for name in entries if name not in BUILT_IN_TOOLS and name != "plugin"}
+    return {name: suspects(each, known.get(name, object), building) for name, each in entries.items()}
+
+
+def item_of_rounds(items: Sequence[Node]) -> Any:
+    return ROUND if items and isinstance(items[0].value, list) else SampleCall
+
+
+@cache
+def is_of_parameters(annotation: Any) -> bool:
+    return Parameters in branches(annotation)
 
 
 def annotations(names: Iterable[str], annotation: Any) -> Mapping[str, Any]:
@@ -98,7 +123,7 @@ def shapes(annotation: Any) -> list[Any]:
 @cache
 def is_free(annotation: Any) -> bool:
     """Whether a mapping here has names of the author's own."""
-    return [get_origin(shape) for shape in shapes(annotation)] == [Mapping]
+    return [get_origin(shape) for shape in shapes(annotation)] == [Mapping] or is_of_parameters(annotation)
 
 
 def entry_accepted(node: Node, name: str, annotation: Any, building: Building) -> bool:

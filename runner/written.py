@@ -11,13 +11,13 @@ from runner.words import _
 __all__ = [
     "ANSWER_KEYS",
     "RESERVED",
+    "ROUND",
     "ROUNDS",
     "TYPES",
     "ParameterType",
     "Parameters",
     "WrittenFunction",
     "by_http",
-    "full_schema",
     "short_schema",
 ]
 
@@ -26,7 +26,8 @@ TYPES = ("string", "number", "integer", "boolean", "list", "object")
 JSON_TYPES: Mapping[str, str] = {"list": "array"}
 OPTIONAL = "optional "
 
-ROUNDS: Any = tuple[tuple[SampleCall, ...], ...]
+ROUND: Any = Annotated[tuple[SampleCall, ...], Form(min_length=1)]
+ROUNDS: Any = tuple[ROUND, ...]
 """The annotation of a place where sampled calls are written."""
 
 
@@ -94,11 +95,6 @@ class WrittenFunction:
 ANSWER_KEYS = ("returns", "fails", "replies", "python", "http", "ask")
 RESERVED = ("type", "function", "parameters", *ANSWER_KEYS)
 """Keys that describe a function: no function's name, and no setting of a tool of the service."""
-
-
-def full_schema(written: object) -> bool:
-    """Whether a function's parameters, as plain values, are a JSON Schema and not the short form."""
-    return isinstance(written, Mapping) and written.get("type") == "object"
 
 
 def short_schema(written: Mapping[str, str | list[str]]) -> dict[str, object]:

@@ -164,8 +164,25 @@ VALUES: list[object] = [
     [[]],
     ["x"],
 ]
-VALUES += ["object", "optional string", "int", "tools.py:f", "tools.f", "https://x.org/a", "http://a:b@x.org", "ftp://x", [["x"]]]
-VALUES += [{"type": "object"}, {"type": "function"}, {"returns": None}, {"x": {"parameters": {}}}, [{"fails": "x"}], {"x": ["y"]}]
+VALUES += [
+    "object",
+    "optional string",
+    "int",
+    "tools.py:f",
+    "tools.f",
+    "https://x.org/a",
+    "http://a:b@x.org",
+    "ftp://x",
+    [["x"]],
+]
+VALUES += [
+    {"type": "object"},
+    {"type": "function"},
+    {"returns": None},
+    {"x": {"parameters": {}}},
+    [{"fails": "x"}],
+    {"x": ["y"]},
+]
 VALUES += [{"x": "y"}, [{"x": None}], {"text": "x"}, {"description": "x"}, *NAMES, [{"image": None}], {"file": "x"}]
 
 

@@ -1,11 +1,13 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner.diagnostics import Problems, Severity
+from runner.diagnostics import Problems, Severity, Span
 from runner.load import examine, load
 
 OK = Path(__file__).parent / "data" / "ok"
@@ -157,6 +159,31 @@ SLOW = {
         "unused-column",
     ),
     "patterns": (FLOW.replace("expect: hi", "expect: {matches: [" + "'a(b|c)*', " * MANY + "d]}"), "too-large"),
+    "replies": (
+        "assistant: {model: m, tools: [f: {parameters: {"
+        + ", ".join(f"name_{n}: string" for n in range(MANY))
+        + "}, replies: ["
+        + ", ".join(f"{{when: {{nome_{n}: x}}, returns: a}}" for n in range(3_000))
+        + "]}]}\nsteps: [{user: hi, expect: hi}]\n",
+        "too-large unknown-argument",
+    ),
+    "parameters": (
+        "assistant: {model: m, tools: [f: {returns: a, parameters: {"
+        + ", ".join(f"a{n}: string" for n in range(MANY))
+        + ", b: text}}]}\nsteps: [{user: hi, expect: hi}]\n",
+        "not-in-list",
+    ),
+    "sampled calls": (
+        FLOW.replace("expect: hi", "expect: hi, sample: {calls: [" + "f, " * MANY + "5]}"),
+        "wrong-type",
+    ),
+    "sampled schemas": (
+        "assistant: {model: m, tools: [f: {returns: a, parameters: {type: object, properties: {a: {pattern: '(a*)*b'}}}}]}\n"
+        + "steps: [{user: hi, expect: hi, sample: {calls: ["
+        + f"f: {{a: {'a' * 40}}}, " * 2_000
+        + "]}}]\n",
+        "sample-arguments",
+    ),
     "one schema": (
         FLOW.replace("expect: hi", "expect: {json: {schema: {enum: [" + "word, " * MANY + "word]}}}"),
         "too-large",
@@ -169,7 +196,7 @@ def test_a_flow_made_to_be_slow_gets_its_verdict(name: str, tmp_path: Path) -> N
     path = tmp_path / "flow.yaml"
     text, code = SLOW[name]
     path.write_text(text, encoding="utf-8")
-    assert {code} == set(codes(path))
+    assert set(code.split()) == set(codes(path))
 
 
 def test_only_a_file_of_honest_size_is_read_again_for_what_else_is_wrong(tmp_path: Path) -> None:
@@ -219,3 +246,125 @@ def test_a_key_written_twice_is_told_beside_steps_without_hyphens(tmp_path: Path
     assert [("duplicate-key", 4), ("wrong-type", 6), ("duplicate-key", 8)] == [
         (found.code, found.span and found.span.line) for found in examine(path).diagnostics
     ]
+
+
+# ── functions, and the files that they and checks name ───────────────────────────────────────────────────────────────
+
+
+def functions(*lines: str) -> str:
+    return "model: m\n  tools:\n" + "".join(f"    - {line}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("tools.py:get_order", None),
+        ("below/tools.py:get_order", None),
+        ("tools.py:later", None),
+        ("tools.py:assigned", None),
+        ("tools.py:imported", None),
+        ("tools.py:inner", "no-such-function"),
+        ("tools.py:missing", "no-such-function"),
+        ("star.py:anything", None),
+        ("link.py:get_order", "file-outside"),
+        ("../outside.py:get_order", "file-outside"),
+        (".hidden.py:get_order", "file-outside"),
+        ("folder.py:get_order", "unreadable-file"),
+        ("pipe.py:get_order", "unreadable-file"),
+        ("large.py:get_order", "too-large"),
+        ("deep.py:get_order", "python-syntax"),
+        ("zero.py:get_order", "python-syntax"),
+        ("broken.py:get_order", "python-syntax"),
+    ],
+)
+def test_a_python_function_is_looked_for_and_not_run(written: str, code: str | None, tmp_path: Path) -> None:
+    folder = tmp_path / "flows"
+    (folder / "below").mkdir(parents=True)
+    (folder / "folder.py").mkdir()
+    os.mkfifo(folder / "pipe.py")
+    source = (
+        "raise SystemExit\nfrom os import getcwd as imported\nassigned = max\n"
+        "def get_order():\n    def inner():\n        '\\d'\ntry:\n    async def later(): ...\nfinally:\n    pass\n"
+    )
+    contents = {
+        "tools.py": source,
+        "below/tools.py": source,
+        "../outside.py": source,
+        ".hidden.py": source,
+        "star.py": "from os.path import *\n",
+        "large.py": "#" * 1024 * 1024 + "\n",
+        "deep.py": "x = " + "(" * 5000 + ")" * 5000,
+        "zero.py": "x = 1\0",
+        "broken.py": "def get_order()\n    return 1\n",
+    }
+    for name, text in contents.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "link.py").symlink_to(tmp_path / "outside.py")
+    steps = STEPS.replace("expect: hello", f"expect: [hello, not: {{python: {written}}}]")
+    for path in (
+        write(folder, functions(f"get_order: {{python: {written}}}")),
+        write(folder, "model: m", steps),
+        write(folder, "model: m", STEPS + f"    run: {{tools: [get_order: {{python: {written}}}]}}\n"),
+    ):
+        assert ([code] if code else []) == codes(path)
+
+
+def test_a_syntax_error_is_shown_in_its_file(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text("# é\ndef get_order(order_id)\n    return 1\n", encoding="utf-8")
+    examined = examine(write(tmp_path, functions("get_order: {python: tools.py:get_order}")), shown="flows/flow.yaml")
+    (found,) = examined.diagnostics
+    assert ("python-syntax", "flows/tools.py", Span(2, 24, 2, 25)) == (found.code, found.path, found.span)
+    assert "def get_order(order_id)" == examined.lines(found.path)[1]
+
+
+def test_a_golden_picture_must_be_there(tmp_path: Path) -> None:
+    steps = STEPS.replace("expect: hello", "expect: {image: {width: 8, like: golden.png}}")
+    path = write(tmp_path, "model: m", steps)
+    (found,) = examine(path).diagnostics
+    assert ("file-missing", Span(5, 38, 5, 48)) == (found.code, found.span)
+    (tmp_path / "golden.png").mkdir()
+    assert ["file-missing"] == codes(path)
+    (tmp_path / "golden.png").rmdir()
+    (tmp_path / "golden.png").write_bytes(b"")
+    assert [] == codes(path)
+
+
+def test_names_are_replaced_in_answers_and_not_in_what_is_run(tmp_path: Path) -> None:
+    tools = (
+        'a: {parameters: {word: string}, replies: [{when: {word: "${x}"}, returns: {a: ["${x}"]}}, {fails: "${x}"}]}',
+        'b: {parameters: {word: ["${x}"]}, http: "https://example.com/${x}"}',
+        "c: {python: '${x}.py:f'}",
+        '{type: function, function: {name: "${x}", parameters: {type: object, title: "${x}"}}, returns: "${x}"}',
+    )
+    found = examine(write(tmp_path, functions(*tools), "variables: {x: y}\n" + STEPS)).diagnostics
+    assert [
+        ("no-substitution", 5, 32),
+        ("no-substitution", 5, 68),
+        ("no-substitution", 6, 20),
+        ("function-name", 7, 35),
+        ("no-substitution", 7, 42),
+        ("no-substitution", 7, 84),
+    ] == [(each.code, each.span and each.span.line, each.span and each.span.column) for each in found]
+
+
+def test_what_an_existing_assistant_has_beside_its_declared_functions_is_not_known(tmp_path: Path) -> None:
+    assistant = "id: asst_1\n  tools: [get_order: {parameters: {order_id: string}, returns: shipped}]"
+    step = "steps:\n  - user: Hello.\n    expect: {calls: [calculator, {get_order: {order_id: 1}}]}\n"
+    step += "    sample: {calls: [calculator]}\n"
+    assert [] == codes(write(tmp_path, assistant, step))
+    assert ["unknown-argument"] == codes(write(tmp_path, assistant, step.replace("{order_id", "{order")))
+    overridden = step + "    run: {tools: [calculator]}\n"
+    assert ["tool-not-offered"] == codes(write(tmp_path, assistant, overridden))
+
+
+def test_checks_on_the_whole_conversation_know_the_tools_of_every_step(tmp_path: Path) -> None:
+    step = STEPS + "    run: {tools: [now: {returns: noon}]}\nexpect: {calls: [calculator, now]}\n"
+    assert [] == codes(write(tmp_path, "{model: m, tools: [calculator]}", step))
+
+
+def test_a_schema_is_judged_only_where_one_is_written(tmp_path: Path) -> None:
+    """What judges it takes longer to load than all the rest."""
+    short = write(tmp_path, functions("get_order: {parameters: {order_id: string}, returns: shipped}"))
+    looked = "import sys; from runner.load import examine; examine({!r}); print('jsonschema' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", looked.format(str(short))], capture_output=True, text=True, check=True)
+    assert "False\n" == done.stdout

@@ -80,7 +80,7 @@ def homes() -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield _("under a step's `run`"), below["RunOverrides"]["properties"]
     yield _("in a step's `sample`"), below["Sample"]["properties"]
     yield _("under `tools`"), {"plugin": below["Tool"]["anyOf"][1]["properties"]["plugin"]}
-    yield _("in a function"), below["Function"]["properties"]
+    yield _("in a function under `tools`"), below["Function"]["properties"]
     yield _("in an item of `replies`"), below["Reply"]["properties"]
 
 
