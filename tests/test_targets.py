@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from runner.clean import Redactor
 from runner.model import Assistant, Flow, Function, RunOverrides, Sample, Step, ThreadSetup, Tool
 from runner.registry import targets
 from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, lacking, open_target
@@ -15,6 +16,7 @@ from runner.targets.assistant_api import AssistantApi, refused_certificate
 from runner.targets.dashscope import DashScope, DashScopeChina
 from runner.targets.embedded import Embedded
 from runner.transport.network import open_client
+from runner.transport.trace import Tracing
 from tests.engine_fixtures import Talk, message, on_virtual_time, page, run, target
 
 KEY = "sk-tested-key-1234"
@@ -256,3 +258,27 @@ def test_the_reason_of_a_refused_certificate_is_found_beneath() -> None:
     except httpx.ConnectError as error:
         assert "self-signed certificate" == refused_certificate(error)
     assert "" == refused_certificate(httpx.ConnectError("no route"))
+
+
+def test_a_plug_ins_token_is_quoted_nowhere() -> None:
+    plugin = Tool("my-plugin", None, {"auth": {"type": "user_http", "user_token": "t-secret-1"}})
+    lines: list[str] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        assert b"t-secret-1" in request.content
+        return httpx.Response(400, json={"code": "t-secret-1", "message": "t-secret-1 of user_http is not valid"})
+
+    async def go() -> TargetError:
+        told = Tracing(httpx.MockTransport(refuse), lines.append, Redactor(()))
+        service = DashScope(open_client(told), connection(), KEY)
+        with pytest.raises(TargetError) as raised:
+            await service.create_assistant(Assistant(model="qwen-max", tools=(plugin,)))
+        await service.close()
+        return raised.value
+
+    error: TargetError = on_virtual_time(go())
+    assert "POST /assistants: 400 …: … of user_http is not valid" == error.sentence
+    assert [
+        '  → {"model":"qwen-max","tools":[{"type":"my-plugin","auth":{"type":"user_http","user_token":"***"}}]}',
+        '  ← {"code":"***","message":"*** of user_http is not valid"}',
+    ] == lines[1:]

@@ -56,6 +56,8 @@ class AssistantApi:
         self.connection = connection
         self.base_url = connection.base_url.rstrip("/")
         self.key = key
+        self.secrets = {key} if key else set()
+        """What no message may quote: the key, and the credentials of plug-ins once they were sent."""
         self.headers = {"Accept": "application/json", "User-Agent": f"runflow/{__version__}"}
         if key is not None:
             self.headers["Authorization"] = f"Bearer {key}"
@@ -259,6 +261,7 @@ class AssistantApi:
     ) -> AsyncIterator[httpx.Response]:
         """A successful answer whose body is still to be read."""
         call = f"{method} {path}"
+        self.secrets |= wire.tokens(body or {})
         request = self.client.build_request(
             method,
             self.base_url + path,
@@ -306,9 +309,9 @@ class AssistantApi:
         error, request_id = told or (ServiceError("", ""), "")
         return TargetError(
             call,
-            self.without_key(message),
+            self.without_secrets(message),
             status=status,
-            code=self.without_key(error.code),
+            code=self.without_secrets(error.code),
             request_id=request_id,
             retry_after=retry_after(headers),
         )
@@ -317,9 +320,11 @@ class AssistantApi:
         variable = self.connection.key_variable or self.key_variable
         return _("check the key in {variable}").format(variable=variable) if variable else ""
 
-    def without_key(self, text: str) -> str:
+    def without_secrets(self, text: str) -> str:
         # Services like to quote the key they refuse.
-        return text.replace(self.key, "…") if self.key else text
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            text = text.replace(secret, "…")
+        return text
 
     @contextmanager
     def faults(self, call: str, status: int = 0) -> Iterator[None]:

@@ -1,12 +1,14 @@
 """Tell what passes the seam, call by call: status, milliseconds and bodies, never headers."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
 
 import httpx
 
 from runner.clean import Redactor, visible
+from runner.wire import WireError
+from runner.wire.assistant_api import decode_json, tokens
 
 __all__ = ["Tracing"]
 
@@ -21,8 +23,11 @@ class Tracing(httpx.AsyncBaseTransport):
         self.inner = inner
         self.tell = tell
         self.redactor = redactor
+        self.tokens: frozenset[str] = frozenset()
+        """The credentials of plug-ins that were sent so far."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.tokens |= sent_tokens(request.content)
         began = time.monotonic()
         call = f"{request.method} {request.url}"
         try:
@@ -48,7 +53,7 @@ class Tracing(httpx.AsyncBaseTransport):
         lines = [line]
         for arrow, body in (("→", asked), ("←", answered)):
             # Redacted before it is cut: half a key is still a secret.
-            text = self.redactor.redact(body.decode("utf-8", "replace"))
+            text = Redactor(self.tokens).redact(self.redactor.redact(body.decode("utf-8", "replace")))
             lines += [f"  {arrow} {part}" for part in text[:SHOWN].splitlines() if part]
             if len(text) > SHOWN:
                 lines.append(f"  {arrow} …")
@@ -76,6 +81,14 @@ class Overheard(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         self.end(bytes(self.kept))
         await self.inner.aclose()
+
+
+def sent_tokens(content: bytes) -> frozenset[str]:
+    try:
+        body = decode_json(content)
+    except WireError:
+        return frozenset()
+    return tokens(body) if isinstance(body, Mapping) else frozenset()
 
 
 def elapsed(began: float) -> str:

@@ -46,6 +46,7 @@ __all__ = [
     "encode_outputs",
     "encode_run",
     "encode_thread",
+    "tokens",
 ]
 
 Body = dict[str, object]
@@ -111,6 +112,14 @@ def encode_tool(tool: Tool) -> Body:
         return present(type=tool.type, description=tool.description) | own
     told = present(name=tool.function.name, description=tool.description, parameters=dict(tool.function.parameters))
     return {"type": "function", "function": told | own}
+
+
+def tokens(body: Mapping[str, object]) -> frozenset[str]:
+    """The credentials that the tools of a body carry for plug-ins."""
+    tools = body.get("tools")
+    found = (tool.get("auth") for tool in (tools if isinstance(tools, list) else ()) if isinstance(tool, Mapping))
+    told = (each for auth in found for each in (auth.items() if isinstance(auth, Mapping) else [("", auth)]))
+    return frozenset(value for name, value in told if name != "type" and isinstance(value, str) and value.strip())
 
 
 def encode_outputs(outputs: Sequence[ToolOutput], *, stream: bool) -> Body:
