@@ -26,7 +26,7 @@ MOST_VALUES = 1000
 """How many values of an output are looked for in an answer."""
 MOST_DIGITS = 300
 """Of a number in an answer."""
-SECONDS = 5
+SECONDS = 3
 """How long judging all calls may take."""
 ON_OUTPUT = ("json",)
 """Checks beside those on a text that can judge a tool's output."""
