@@ -125,10 +125,12 @@ class Gathered:
     places: dict[int | None, Pieces] = field(default_factory=dict)
     tokens: Tokens | None = None
     finish: str = ""
+    begun: bool = False
     done: bool = False
 
     def take(self, chunk: Json) -> str:
         """Add a chunk; give the text it brings."""
+        self.begun = True
         if chunk.get("error"):
             raise failed(chunk["error"])
         self.tokens = tokens_of(chunk.get("usage")) or self.tokens
@@ -170,7 +172,7 @@ class Gathered:
     def completion(self) -> Completion:
         """The whole answer; raise ModelTrouble when it never ended."""
         if not self.finish and not self.done:
-            raise ModelTrouble(CUT)
+            raise ModelTrouble(CUT if self.begun else UNREADABLE)
         calls = tuple(Call(call.id, call.name, call.arguments) for call in self.calls)
         if any(not call.name for call in calls):
             raise ModelTrouble("the model endpoint's answer calls a tool without a name")
