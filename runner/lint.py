@@ -14,7 +14,7 @@ from runner.registry import checks
 from runner.source import MAX_FINDINGS, Node
 from runner.variables import environment_name, names, valid
 from runner.words import _, listed, nearest
-from runner.written import ANSWER_KEYS
+from runner.written import ANSWER_KEYS, OPTIONAL, TYPES, property_of
 
 __all__ = ["Sources", "lint", "tool_names"]
 
@@ -381,6 +381,11 @@ class Linter:
             for code, message, hint in self.too_much(room):
                 yield self.report(code, message, node, hint, span=opening(node))
             return
+        for name, kind in function.parameters.items():
+            if name not in ("type", "title", "description") and is_short(kind):
+                message = _("`{name}` is no keyword of JSON Schema").format(name=name)
+                hint = _("delete `type: object` and write the names alone, or put them under `properties`")
+                yield self.at_key("bad-schema", message, node, name, hint)
         for code, message, what in schema_trouble(function.parameters):
             yield self.report(code, message, node, what or short_property(function.parameters), span=opening(node))
         for reference in references_in(function.parameters):
@@ -592,13 +597,21 @@ def is_full(parameters: Node) -> bool:
     return isinstance(parameters.value, dict) and "type" in parameters.value and parameters.value["type"].value == "object"
 
 
+def is_short(kind: object) -> bool:
+    """Whether a value is a type in the short form."""
+    return isinstance(kind, str) and kind.removeprefix(OPTIONAL) in TYPES
+
+
 def short_property(schema: Mapping[str, object]) -> str | None:
     """The line to write for a property in the short form, which a JSON Schema does not know."""
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
         return None
-    short = [name for name, written in properties.items() if isinstance(written, str)]
-    return _("write: {line}").format(line=f"{short[0]}: {{type: {properties[short[0]]}}}") if short else None
+    for name, written in properties.items():
+        if isinstance(written, str):
+            kind = property_of(written)["type"] if is_short(written) else "string"
+            return _("write: {line}").format(line=f"{name}: {{type: {kind}}}")
+    return None
 
 
 def references_in(schema: object) -> Iterator[str]:

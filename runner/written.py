@@ -10,6 +10,7 @@ from runner.words import _
 
 __all__ = [
     "ANSWER_KEYS",
+    "OPTIONAL",
     "RESERVED",
     "ROUND",
     "ROUNDS",
@@ -18,6 +19,7 @@ __all__ = [
     "Parameters",
     "WrittenFunction",
     "by_http",
+    "property_of",
     "short_schema",
 ]
 
@@ -108,6 +110,7 @@ def short_schema(written: Mapping[str, str | list[str]]) -> dict[str, object]:
 
 
 def property_of(kind: str | list[str]) -> dict[str, object]:
+    """The JSON Schema of one parameter in the short form."""
     if isinstance(kind, list):
         return {"type": "string", "enum": kind}
     name = kind.removeprefix(OPTIONAL)

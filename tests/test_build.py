@@ -10,9 +10,27 @@ from jsonschema import Draft7Validator
 from runner.build import Refused, build
 from runner.checks.text import Contains
 from runner.diagnostics import Span
-from runner.forms import keys_of
+from runner.forms import Scalar, keys_of
 from runner.load import Sources
-from runner.model import Assistant, Expectation, Flow, Sample, SavedValue, Step, Tool
+from runner.model import (
+    Asks,
+    Assistant,
+    ByHttp,
+    ByPython,
+    Expectation,
+    Fails,
+    Flow,
+    Function,
+    PythonFunction,
+    Replies,
+    Reply,
+    Returns,
+    Sample,
+    SampleCall,
+    SavedValue,
+    Step,
+    Tool,
+)
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, flow_schema
 from runner.source import Document, parse
@@ -78,6 +96,101 @@ def test_forms_of_a_tool(written: str, tool: tuple[str, str | None, object]) -> 
     flow = built(f"assistant:\n  model: m\n  tools:\n    - {written}\nsteps: [user: x]\n")
     (found,) = flow.assistant.tools
     assert tool == (found.type, found.description, found.settings)
+
+
+ORDER = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"], "additionalProperties": False}
+NOTHING = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+FULL = {"type": "object", "properties": {"id": {"type": "string"}}}
+NULL = Scalar(None, "")
+
+
+@pytest.mark.parametrize(
+    ("written", "function"),
+    [
+        ("{f: {parameters: {id: string}}}", Function("f", ORDER)),
+        ("{f: {returns: 1.10}}", Function("f", NOTHING, Returns(Scalar(1.1, "1.10")))),
+        ("{f: {returns: }}", Function("f", NOTHING, Returns(NULL))),
+        ("{f: {returns: [a, {b: true}]}}", Function("f", NOTHING, Returns(["a", {"b": Scalar(True, "true")}]))),
+        ("{f: {fails: 404}}", Function("f", NOTHING, Fails("404"))),
+        ("{f: {python: below/tools.py:f}}", Function("f", NOTHING, ByPython(PythonFunction("below/tools.py", "f")))),
+        ("{f: {http: https://example.com/f?a=1}}", Function("f", NOTHING, ByHttp("https://example.com/f?a=1"))),
+        ("{f: {ask: }}", Function("f", NOTHING, Asks())),
+        ("{f: {ask: true}}", Function("f", NOTHING, Asks())),
+        ("{f: {ask: 2 + 2?}}", Function("f", NOTHING, Asks("2 + 2?"))),
+        (
+            "{f: {replies: [{when: {id: 007}, fails: no, after: 2s}, {returns: }]}}",
+            Function("f", NOTHING, Replies((Reply({"id": "007"}, fails="no", after=2), Reply(returns=NULL)))),
+        ),
+        (f"{{f: {{parameters: {json.dumps(FULL)}, returns: x}}}}", Function("f", FULL, Returns("x"))),
+        (
+            "{f: {parameters: {type: list, of: optional number, in: [EUR, 1]}}}",
+            Function(
+                "f",
+                {
+                    "type": "object",
+                    "properties": {
+                        "type": {"type": "array"},
+                        "of": {"type": "number"},
+                        "in": {"type": "string", "enum": ["EUR", "1"]},
+                    },
+                    "required": ["type", "in"],
+                    "additionalProperties": False,
+                },
+            ),
+        ),
+        ("{type: function, function: {name: f}, fails: no}", Function("f", NOTHING, Fails("no"))),
+        (f"{{type: function, function: {{name: f, parameters: {json.dumps(FULL)}}}}}", Function("f", FULL)),
+        ("{type: function, function: {name: f, parameters: {id: string}}}", Function("f", ORDER)),
+    ],
+)
+def test_forms_of_a_function(written: str, function: Function) -> None:
+    (found,) = built(f"assistant:\n  model: m\n  tools:\n    - {written}\nsteps: [user: x]\n").assistant.tools
+    assert ("function", "f", function) == (found.type, found.name, found.function)
+
+
+def test_what_the_api_says_of_a_function_beside_its_parameters_is_kept_as_settings() -> None:
+    tool = "{type: function, function: {name: f, description: Does, strict: true}}"
+    (found,) = built(f"assistant:\n  model: m\n  tools:\n    - {tool}\nsteps: [user: x]\n").assistant.tools
+    assert ("Does", {"strict": True}) == (found.description, found.settings)
+
+
+@pytest.mark.parametrize(
+    ("written", "settings"),
+    [("plugin: tool_8", None), ("plugin: {id: tool_8, auth: {type: user_http}}", {"auth": {"type": "user_http"}})],
+)
+def test_a_plug_in_is_a_tool_of_its_id(written: str, settings: object) -> None:
+    (found,) = built(f"assistant:\n  model: m\n  tools:\n    - {written}\nsteps: [user: x]\n").assistant.tools
+    assert ("tool_8", settings, None) == (found.type, found.settings, found.function)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "//example.com",
+        "ftp://example.com",
+        "http://",
+        "http://a@b.c",
+        "https://x y.z",
+        "https://x:99999",
+        "5",
+    ],
+)
+def test_only_a_web_address_without_a_password_answers(url: str) -> None:
+    with pytest.raises(Refused):
+        built(f"assistant: {{model: m, tools: [f: {{http: '{url}'}}]}}\nsteps: [user: x]\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "rounds"),
+    [
+        ("[f]", ((SampleCall("f", {}),),)),
+        ("[{f: }, {g: {a: 1}}]", ((SampleCall("f", {}), SampleCall("g", {"a": Scalar(1, "1")})),)),
+        ("[[f], [{g: {}}, f]]", ((SampleCall("f", {}),), (SampleCall("g", {}), SampleCall("f", {})))),
+    ],
+)
+def test_sampled_calls_are_one_round_or_several(written: str, rounds: object) -> None:
+    assert Sample(calls=rounds) == step(f"{{user: x, sample: {{calls: {written}}}}}").sample  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,26 @@ from hypothesis import strategies as st
 from runner.checks.matching import Matches
 from runner.checks.text import Contains
 from runner.diagnostics import Span
-from runner.model import Assistant, Expectation, Role, SavedValue, SeedMessage, Tool
+from runner.forms import Scalar
+from runner.model import (
+    Asks,
+    Assistant,
+    ByHttp,
+    ByPython,
+    Expectation,
+    Fails,
+    Function,
+    PythonFunction,
+    Replies,
+    Reply,
+    Returns,
+    Role,
+    Sample,
+    SampleCall,
+    SavedValue,
+    SeedMessage,
+    Tool,
+)
 from runner.variables import EmptyValue, UnknownVariable, expand, names, valid
 
 PLACE = Span(1, 1, 1, 2)
@@ -117,3 +136,30 @@ def test_expanding_leaves_nothing_that_is_known(text: str, value: str) -> None:
     else:
         assert set(names(text)) <= {"a", "b"}
         assert text == expanded or "${" in text
+
+
+def test_answers_of_functions_are_filled_in_and_what_is_run_stays() -> None:
+    text = "${x}"
+    schema = {"type": "object", "title": text}
+
+    def tool(function: Function) -> Tool:
+        return Tool("function", text, {"strict": text}, function)
+
+    def filled(function: Function) -> Tool:
+        return Tool("function", "y", {"strict": "y"}, function)
+
+    for written, expected in (
+        (Returns({"a": [text, Scalar(1.1, "1.10")]}), Returns({"a": ["y", Scalar(1.1, "1.10")]})),
+        (Fails(text), Fails("y")),
+        (Replies((Reply({"id": text}, returns=text),)), Replies((Reply({"id": "y"}, returns="y"),))),
+        (Replies((Reply(fails=text),)), Replies((Reply(fails="y"),))),
+        (Asks(text), Asks("y")),
+        (ByPython(PythonFunction(text, text)), ByPython(PythonFunction(text, text))),
+        (ByHttp(text), ByHttp(text)),
+    ):
+        assert filled(Function(text, schema, expected)) == expand(tool(Function(text, schema, written)), {"x": "y"})
+
+
+def test_sampled_arguments_are_filled_in() -> None:
+    sample = Sample(calls=((SampleCall("${x}", {"a": "${x}"}),),))
+    assert Sample(calls=((SampleCall("${x}", {"a": "y"}),),)) == expand(sample, {"x": "y"})
