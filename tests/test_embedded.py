@@ -13,7 +13,7 @@ import pytest
 
 from runner.embedded.service import SystemClock
 from runner.embedded.store import Store, StoreProblem
-from runner.model import Sample
+from runner.model import Sample, SampleCall
 from tests.embedded_fixtures import ADD, Api, parsed
 
 UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -429,6 +429,61 @@ def test_outputs_are_taken_once(api: Api) -> None:
     assert (400, "InvalidParameter", "the run is `completed`; outputs are taken while it is `requires_action`") == api.refused(
         "POST", f"{path}/submit_tool_outputs", json={"tool_outputs": [{"output": "7"}]}
     )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("end", ["cancelled", "expired", "completed"])
+def test_a_run_that_has_ended_takes_no_outputs(api: Api, end: str, stream: bool) -> None:
+    path, _, _ = waiting(api)
+    body = {"tool_outputs": [{"output": "7"}], "stream": stream}
+    if end == "cancelled":
+        succeeded_empty(api, f"{path}/cancel")
+    elif end == "expired":
+        api.clock.time += 600
+    else:
+        api.send("POST", f"{path}/submit_tool_outputs", json=body)
+    refusal = f"the run is `{end}`; outputs are taken while it is `requires_action`"
+    assert (400, "InvalidParameter", refusal) == api.refused("POST", f"{path}/submit_tool_outputs", json=body)
+    steps = api.get(f"{path}/steps", order="asc")["data"]
+    assert (end, end) == (api.get(path)["status"], steps[0]["status"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_run_at_work_on_its_outputs_takes_no_more(slow: Api, stream: bool) -> None:
+    thread = slow.thread("Call big_add with 3 and 4.")
+    run = slow.post(f"/threads/{thread}/runs", assistant_id=slow.assistant(ADD))["id"]
+    path = f"/threads/{thread}/runs/{run}"
+    slow.clock.time += 10
+    slow.post(f"{path}/submit_tool_outputs", tool_outputs=[{"output": "7"}])
+    body = {"tool_outputs": [{"output": "8"}], "stream": stream}
+    refusal = "the run is `in_progress`; outputs are taken while it is `requires_action`"
+    assert (400, "InvalidParameter", refusal) == slow.refused("POST", f"{path}/submit_tool_outputs", json=body)
+    slow.clock.time += 10
+    assert "According to big_add: 7." == slow.answer(thread)
+
+
+@pytest.mark.parametrize(
+    "outputs", [[], [{"output": "7"}] * 2, [{"tool_call_id": "call_x", "output": "7"}], [{"output": 7}], [{}]]
+)
+def test_wrong_outputs_are_refused_before_a_stream_begins(api: Api, outputs: Any) -> None:
+    path, _, _ = waiting(api)
+    status, code, _ = api.refused("POST", f"{path}/submit_tool_outputs", json={"tool_outputs": outputs, "stream": True})
+    assert (400, "InvalidParameter") == (status, code)
+    assert "requires_action" == api.get(path)["status"]
+    events = api.events(f"{path}/submit_tool_outputs", tool_outputs=[{"tool_call_id": "", "output": "7"}])
+    assert "run.completed" == names(events)[-1]
+
+
+def test_a_run_expires_in_its_second_round(api: Api) -> None:
+    two = Sample(None, ((SampleCall("big_add", {"left": 1, "right": 2}),), (SampleCall("big_add", {"left": 3, "right": 4}),)))
+    thread, body = api.thread("Hello."), {"assistant_id": api.assistant(ADD)}
+    run = api.send("POST", f"/threads/{thread}/runs", json=body, extensions={"runflow.sample": two}).json()["id"]
+    path = f"/threads/{thread}/runs/{run}"
+    api.post(f"{path}/submit_tool_outputs", tool_outputs=[{"output": "3"}])
+    assert "requires_action" == api.get(path)["status"]
+    api.clock.time += 600
+    assert "expired" == api.get(path)["status"]
+    assert ["completed", "expired"] == [step["status"] for step in api.get(f"{path}/steps", order="asc")["data"]]
 
 
 # ── how runs end early ───────────────────────────────────────────────────────────────────────────────────────────────

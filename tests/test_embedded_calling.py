@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from jsonschema import Draft202012Validator
 from runner.embedded.scripted import AnsweredCall, Line, Question, Reply, answer
 from runner.forms import Scalar
 from runner.model import Sample, SampleCall
-from tests.embedded_fixtures import Api
+from tests.embedded_fixtures import Api, start
 
 NOW = 1_795_000_000  # 2026-11-18
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
@@ -308,7 +309,7 @@ def api() -> Iterator[Api]:
     made.close()
 
 
-def start(api: Api, sample: Sample, *tools: Any, stream: bool = False) -> str:
+def begin(api: Api, sample: Sample, *tools: Any, stream: bool = False) -> str:
     """The path of a new run that is to play the sample."""
     thread = api.thread("Where is order 1234?")
     body = {"assistant_id": api.assistant(*(tools or (*ORDERS["en"], "calculator", "text_to_image"))), "stream": stream}
@@ -338,7 +339,7 @@ def call(name: str, **arguments: Any) -> SampleCall:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_sample_is_played_round_by_round(api: Api, stream: bool) -> None:
     rounds = ((call(GET, order_id="1"), call(GET, order_id="2")), (call(CANCEL, order_id="1"),))
-    path = start(api, Sample("Done.", rounds), stream=stream)
+    path = begin(api, Sample("Done.", rounds), stream=stream)
     assert [(GET, {"order_id": "1"}), (GET, {"order_id": "2"})] == due(api, path)
     submit(api, path, "a", "b", stream=stream)
     assert [(CANCEL, {"order_id": "1"})] == due(api, path)
@@ -351,7 +352,7 @@ def test_a_sample_is_played_round_by_round(api: Api, stream: bool) -> None:
 
 
 def test_a_sample_without_a_text_tells_all_outputs(api: Api) -> None:
-    path = start(
+    path = begin(
         api, Sample(None, ((call("calculator", formula="6*7"), call(GET, order_id="1")), (call(CANCEL, order_id="1"),)))
     )
     submit(api, path, '{"status": "paid"}')
@@ -366,7 +367,7 @@ def test_the_services_own_tools_run_within_the_round(api: Api) -> None:
         (call("calculator", formula="1/0"), call(GET, order_id="1"), call("text_to_image", prompt="a dog")),
         (call("code_interpreter", code="1"),),
     )
-    path = start(api, Sample(None, rounds))
+    path = begin(api, Sample(None, rounds))
     assert [(GET, {"order_id": "1"})] == due(api, path)
     submit(api, path, "ok")
     steps = api.get(f"{path}/steps", order="asc")["data"]
@@ -380,23 +381,39 @@ def test_the_services_own_tools_run_within_the_round(api: Api) -> None:
 
 
 def test_a_sample_of_the_services_tools_alone_waits_for_nobody(api: Api) -> None:
-    path = start(api, Sample("A cat.", ((call("text_to_image", prompt="a cat"),), (call("rag", query="x"),))))
+    path = begin(api, Sample("A cat.", ((call("text_to_image", prompt="a cat"),), (call("rag", query="x"),))))
     assert "completed" == api.get(path)["status"]
     assert "A cat." == api.answer(path.split("/")[2])
 
 
 def test_a_plug_in_that_is_not_there_says_so(api: Api) -> None:
-    path = start(api, Sample(None, ((call("shop-7", item="x"),),)), "shop-7")
+    path = begin(api, Sample(None, ((call("shop-7", item="x"),),)), "shop-7")
     assert "completed" == api.get(path)["status"]
     assert "shop-7 failed: the embedded service has no plug-in `shop-7`." == api.answer(path.split("/")[2])
 
 
 def test_numbers_of_a_sample_are_plain(api: Api) -> None:
-    path = start(api, Sample(None, ((call(GET, order_id=Scalar(12, "12")),),)))
+    path = begin(api, Sample(None, ((call(GET, order_id=Scalar(12, "12")),),)))
     assert [(GET, {"order_id": 12})] == due(api, path)
 
 
 def test_a_text_alone_calls_no_function(api: Api) -> None:
-    path = start(api, Sample("It is on its way."))
+    path = begin(api, Sample("It is on its way."))
     assert "completed" == api.get(path)["status"]
     assert "It is on its way." == api.answer(path.split("/")[2])
+
+
+# ── through the command ──────────────────────────────────────────────────────────────────────────────────────────────
+
+WORKFLOWS = Path(__file__).parent.parent / "workflows"
+
+
+@pytest.mark.parametrize("options", [(), ("--no-stream",)])
+def test_the_orders_flow_passes_without_a_sample(options: tuple[str, ...], tmp_path: Path) -> None:
+    flow = WORKFLOWS / "orders.yaml"
+    assert "sample" not in flow.read_text(encoding="utf-8")
+    with start("-m", "runner", "run", *options, "--target", "embedded", str(flow), HOME=str(tmp_path)) as process:
+        shown, trouble = process.communicate(timeout=60)
+    assert (0, "") == (process.returncode, trouble)
+    assert "According to get_order: status: shipped, arrives: Friday." in shown
+    assert "cancel_order failed: already shipped." in shown

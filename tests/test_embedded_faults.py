@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+import httpx
 import pytest
 
 from runner.embedded import states
 from runner.embedded.faults import CALLS, Fault, parse
-from tests.embedded_fixtures import ADD, Api
+from tests.embedded_fixtures import ADD, Api, served
 
 Faulty = Callable[..., Api]
 
@@ -274,3 +275,29 @@ def test_one_run_may_carry_its_end(api: Api) -> None:
     run = api.send("POST", f"/threads/{thread}/runs", **asked).json()["id"]
     assert "expired" == api.get(f"/threads/{thread}/runs/{run}")["status"]
     assert "completed" == api.ask(assistant, thread, "Hello.")["status"]
+
+
+# ── over HTTP, where a body can really end too early ─────────────────────────────────────────────────────────────────
+
+
+def test_a_served_body_ends_before_its_promised_length() -> None:
+    with served("--fault", "cut@1/create_thread") as server, httpx.Client(trust_env=False, headers=server.headers) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.post(f"{server.base_url}/threads", json={})
+        assert 200 == client.post(f"{server.base_url}/threads", json={}).status_code
+
+
+def test_a_served_stream_ends_within_an_event() -> None:
+    with served("--fault", "cut/create_run") as server, httpx.Client(trust_env=False, headers=server.headers) as client:
+        assistant = client.post(f"{server.base_url}/assistants", json={"model": "m"}).json()["id"]
+        thread = {"messages": [{"role": "user", "content": "Hello."}]}
+        body = {"assistant_id": assistant, "thread": thread, "stream": True}
+        raw = client.post(f"{server.base_url}/threads/runs", json=body).text
+    assert raw.startswith("event:thread.created\ndata:{") and not raw.endswith("\n\n")
+
+
+def test_a_served_page_of_a_gateway_is_html() -> None:
+    with served("--fault", "html@1") as server, httpx.Client(trust_env=False, headers=server.headers) as client:
+        page = client.get(f"{server.base_url}/assistants")
+        assert (502, "text/html; charset=utf-8") == (page.status_code, page.headers["content-type"])
+        assert 200 == client.get(f"{server.base_url}/assistants").status_code

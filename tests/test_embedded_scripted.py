@@ -113,6 +113,30 @@ def test_code_is_passed_on_but_never_run() -> None:
     assert {"error": "the embedded service does not run code"} == use.output
 
 
+@pytest.mark.parametrize(
+    ("prompt_ra", "arguments", "passages"),
+    [
+        (None, {"query": "the manual say about returns"}, {}),
+        ("odd", {"query": "the manual say about returns"}, {}),
+        (
+            {"pipeline_id": ["kb"], "parameters": {"properties": {"query_word": {"type": "str", "value": "${document1}"}}}},
+            {"query_word": "the manual say about returns"},
+            {"document1": ""},
+        ),
+    ],
+)
+def test_documents_are_asked_for_by_the_names_declared(prompt_ra: Any, arguments: Any, passages: Any) -> None:
+    [use] = reply("What does the manual say about returns?", tools=[{"type": "rag", "prompt_ra": prompt_ra}]).uses
+    assert arguments == use.arguments
+    assert {**passages, "passages": [], "note": "the embedded service has no documents"} == use.output
+
+
+def test_a_search_gives_what_the_reference_names() -> None:
+    [use] = reply("Search for the latest news about Mars.", tools=[{"type": "quark_search"}]).uses
+    assert {"success", "errorCode", "errorMsg", "data", "requestId", "failed"} == set(use.output)
+    assert {"title", "url", "desc", "type", "source"} == set(use.output["data"][0])
+
+
 def function(name: str, parameters: Any = None) -> Any:
     return {"type": "function", "function": {"name": name, **({"parameters": parameters} if parameters else {})}}
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from runner.embedded import states
-from runner.model import ENDED, WAITING, RunStatus
-from tests.embedded_fixtures import ADD, Api
+from runner.model import ENDED, WAITING, RunStatus, Sample, SampleCall
+from tests.embedded_fixtures import ADD, Api, parsed
 
 
 def test_every_state_of_the_reference_is_in_the_table() -> None:
@@ -41,6 +41,17 @@ def test_the_diagram_shows_the_table() -> None:
 
 def test_a_run_that_has_ended_stays_as_it_is() -> None:
     assert not [(old, new) for old in states.ENDED for new in states.NEXT if old != new and states.follows(old, new)]
+
+
+ROUNDS = Sample(
+    "Done.",
+    (
+        (SampleCall("big_add", {"left": 1, "right": 2}), SampleCall("big_add", {"left": 3, "right": 4})),
+        (SampleCall("text_to_image", {"prompt": "a cat"}),),
+        (SampleCall("big_add", {"left": 5, "right": 6}),),
+    ),
+)
+"""An action of two calls, one of the service's own, and another action."""
 
 
 class Calls(RuleBasedStateMachine):
@@ -92,12 +103,13 @@ class Calls(RuleBasedStateMachine):
         if status == 200:
             self.said[thread].append(text)
 
-    @rule(target=runs, thread=threads, stream=st.booleans())
-    def run(self, thread: str, stream: bool) -> tuple[str, str]:
+    @rule(target=runs, thread=threads, stream=st.booleans(), sample=st.sampled_from([None, ROUNDS]))
+    def run(self, thread: str, stream: bool, sample: Sample | None) -> tuple[str, str]:
         held = self.active(thread)
         before = len(self.stored("thread.run", thread))
         body = {"assistant_id": self.assistant, "stream": stream}
-        answer = self.api.send("POST", f"/threads/{thread}/runs", json=body)
+        extensions = {"runflow.sample": sample}
+        answer = self.api.send("POST", f"/threads/{thread}/runs", json=body, extensions=extensions)
         assert (404 if thread not in self.said else 400 if held else 200) == answer.status_code
         if answer.status_code != 200:
             return thread, "run_none"
@@ -124,14 +136,23 @@ class Calls(RuleBasedStateMachine):
         if held:
             assert held[0]["status"] in {*states.ENDED, "cancelling"}
 
-    @rule(run=runs, stream=st.booleans())
-    def submit(self, run: tuple[str, str], stream: bool) -> None:
+    @rule(run=runs, stream=st.booleans(), off=st.sampled_from([0, 0, 0, 1, -1]))
+    def submit(self, run: tuple[str, str], stream: bool, off: int) -> None:
+        """As many outputs as there are calls, or one more or less."""
         thread, identity = run
         self.api.send("GET", f"/threads/{thread}/runs/{identity}")
-        before = [one["status"] for one in self.stored("thread.run", thread) if one["id"] == identity]
-        path = f"/threads/{thread}/runs/{identity}/submit_tool_outputs"
-        answer = self.api.send("POST", path, json={"tool_outputs": [{"output": "3"}], "stream": stream})
-        assert (404 if not before else 200 if before == ["requires_action"] else 400) == answer.status_code
+        held = [one for one in self.stored("thread.run", thread) if one["id"] == identity]
+        waits = bool(held) and held[0]["status"] == "requires_action"
+        calls = held[0]["required_action"]["submit_tool_outputs"]["tool_calls"] if waits else [{}]
+        body = {"tool_outputs": [{"output": "3"}] * (len(calls) + off), "stream": stream}
+        answer = self.api.send("POST", f"/threads/{thread}/runs/{identity}/submit_tool_outputs", json=body)
+        assert (404 if not held else 200 if waits and not off else 400) == answer.status_code
+        if answer.status_code == 200:
+            steps = self.stored("thread.run.step", identity)
+            ids = {call["id"] for call in calls}
+            done = [call["function"]["output"] for step in steps if step["status"] == "completed"
+                    for call in step["step_details"].get("tool_calls", ()) if call["id"] in ids]  # fmt: skip
+            assert ["3"] * len(calls) == done
 
     @rule(seconds=st.sampled_from([0.5, 4, 300, 1000]))
     def wait(self, seconds: float) -> None:
@@ -146,6 +167,8 @@ class Calls(RuleBasedStateMachine):
                 assert run["status"] in reachable(self.seen[run["id"]]), (self.seen[run["id"]], run["status"])
                 self.seen[run["id"]] = run["status"]
                 steps = self.stored("thread.run.step", run["id"])
+                waiting = [step["type"] for step in steps if step["status"] == "in_progress"]
+                assert run["status"] != "requires_action" or waiting == ["tool_calls"]
                 if run["status"] in states.ENDED:
                     assert "in_progress" not in {step["status"] for step in steps}
             messages = self.stored("thread.message", thread)
@@ -171,6 +194,23 @@ def reachable(state: str) -> set[str]:
 
 Calls.TestCase.settings = settings(max_examples=40, stateful_step_count=20)
 TestCalls = Calls.TestCase
+
+
+@pytest.mark.parametrize("latency", [0, 10])
+def test_every_change_of_a_run_with_rounds_is_in_the_table(latency: float) -> None:
+    api = Api(latency=latency)
+    assistant, thread = api.assistant(ADD, "text_to_image"), api.thread("Hello.")
+    body = {"assistant_id": assistant, "stream": True}
+    began = api.send("POST", f"/threads/{thread}/runs", json=body, extensions={"runflow.sample": ROUNDS})
+    events = parsed(began.content.decode())
+    path = f"/threads/{thread}/runs/{events[-1][1]['id']}/submit_tool_outputs"
+    events += api.events(path, tool_outputs=[{"output": "3"}, {"output": "7"}])
+    events += api.events(path, tool_outputs=[{"output": "11"}])
+    went = [data["status"] for _, data in events if data["object"] == "thread.run"]
+    assert ["requires_action", "requires_action", "completed"] == [one for one in went if one not in ("queued", "in_progress")]
+    assert [] == [(old, new) for old, new in pairwise(went) if not states.follows(old, new)]
+    assert "Done." == api.answer(thread)
+    api.close()
 
 
 @pytest.mark.parametrize("latency", [0, 10])

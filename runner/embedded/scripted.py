@@ -414,15 +414,31 @@ def search(request: Request) -> Reply | None:
 
 def found(query: str) -> Json:
     """What `quark_search` gives back: it looks like a result, and says that it is none."""
-    entry = {"title": query, "url": "https://example.com/", "desc": "a canned result: nothing was searched", "type": "web"}
-    return {"success": True, "errorCode": None, "errorMsg": None, "data": [entry], "failed": False}
+    desc = "a canned result: nothing was searched"
+    entry = {"title": query, "url": "https://example.com/", "desc": desc, "type": "web", "source": "embedded"}
+    told = {"success": True, "errorCode": None, "errorMsg": None, "data": [entry]}
+    return {**told, "requestId": str(uuid4()), "failed": False}
 
 
 def documents(request: Request) -> Reply | None:
     if not request.declared("rag") or not re.search(DOCUMENTS, request.message):
         return None
     about = topic(request.message)
-    return Reply(request.say("documents", topic=about), (ToolUse("rag", {"query": about}, no_passages()),))
+    tool = next(tool for tool in request.question.tools if tool.get("type") == "rag")
+    named = placeholders(tool.get("prompt_ra"))
+    arguments = dict.fromkeys(named, about) or {"query": about}
+    output = {**dict.fromkeys(named.values(), ""), **no_passages()}
+    return Reply(request.say("documents", topic=about), (ToolUse("rag", arguments, output),))
+
+
+def placeholders(prompt_ra: object) -> Mapping[str, str]:
+    """The queries that `prompt_ra` declares, and the placeholder in the instructions that each one's passages stand for."""
+    found = prompt_ra
+    for key in ("parameters", "properties"):
+        found = found.get(key) if isinstance(found, dict) else None
+    declared = found.items() if isinstance(found, dict) else ()
+    values = {name: one.get("value") for name, one in declared if isinstance(one, dict)}
+    return {name: value.removeprefix("${").removesuffix("}") for name, value in values.items() if isinstance(value, str)}
 
 
 def no_passages() -> Json:
