@@ -46,6 +46,7 @@ from runner.model import (
     SampleCall,
     Step,
     Tool,
+    Verdict,
 )
 from runner.plan import Case
 from runner.targets import Connection, ConnectionProblem
@@ -354,6 +355,28 @@ def test_ctrl_c_ends_a_function_that_hangs_and_leaves_nothing(tmp_path: Path, se
         (each.event.name, each.event.trouble) for each in told if isinstance(each.event, FunctionAnswered)
     ]
     assert [] == held(service)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no POSIX signals")
+def test_ctrl_c_waits_for_no_check(serving: Serving) -> None:
+    service, release, over = serving(), threading.Event(), []
+
+    class Endless:
+        name = "endless"
+        blocks = True
+
+        def evaluate(self, _turn: object) -> Verdict:
+            os.kill(os.getpid(), signal.SIGINT)
+            release.wait(60)
+            over.append("over")
+            return Verdict(Outcome.PASSED)
+
+    endless = expect("contains", "x")
+    object.__setattr__(endless, "check", Endless())
+    told = played(service, lambda _envelope: None, Case(flow(Step(user="Hello.", expect=(endless,))), "", {}))
+    assert ([], signal.SIGINT) == (over, last(told).signal)
+    assert [] == held(service)
+    release.set()
 
 
 # ── the command itself ───────────────────────────────────────────────────────────────────────────────────────────────
