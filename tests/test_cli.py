@@ -61,6 +61,8 @@ def settled(text: str, folder: Path) -> str:
     text = text.replace(str(folder), "FOLDER")
     text = re.sub(r"\b\d+(\.\d+)? (ms|s)\b", "TIME", text)
     text = re.sub(r"\b\d+ min \d\d s\b", "TIME", text)
+    # How many operations a line holds depends on how long they took.
+    text = re.sub(r"TIME\n +(?=[✓!] [a-z ]+ TIME( ·|$))", "TIME · ", text, flags=re.MULTILINE)
     text = re.sub(r"\b(asst|thread|message|run|step|call)_[0-9a-f-]{36}\b", r"\1_ID", text)
     return re.sub(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UUID", text)
 
