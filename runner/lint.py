@@ -356,7 +356,9 @@ class Linter:
         place = told.keys["name"] if answers is not told else node.keys[function.name]
         if not FUNCTION_NAME.fullmatch(function.name):
             message = _("services refuse `{name}` as a function's name").format(name=name)
-            hint = _("use up to 64 letters, digits, `_` and `-`, without accents")
+            hint = _("use up to 64 letters from a to z, digits, `_` and `-`")
+            if FUNCTION_NAME.fullmatch(better := re.sub(r"[ .]+", "_", function.name.strip())):
+                hint = _("write: {line}").format(line=better)
             yield self.report("function-name", message, told, hint, span=place, warning=True)
         given = [key for key in answers.value if key in ANSWER_KEYS]
         if not given:
