@@ -299,6 +299,43 @@ def test_arguments_always_fit_the_schema(schema: Any, pieces: list[str]) -> None
         Draft202012Validator(schema).validate(call.arguments)
 
 
+KEYWORDS = st.sampled_from(
+    ["type", "enum", "const", "default", "format", "pattern", "minLength", "maxItems", "minItems", "items", "anyOf", "allOf", "$ref",
+     "properties", "required", "minimum", "multipleOf", "description", "order_id", ""]
+)  # fmt: skip
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 10**6), st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["string", "array", "object", "integer", "date", "(", "(a+)+$", "#/properties", "#/anyOf/0", ""]),
+)  # fmt: skip
+ANY = st.recursive(
+    VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYWORDS, inner, max_size=4), max_leaves=12
+)
+
+
+@given(st.dictionaries(KEYWORDS, ANY, max_size=4), st.lists(st.sampled_from(PIECES), max_size=4))
+def test_whatever_stands_for_a_schema_gets_a_reply(schema: Any, pieces: list[str]) -> None:
+    tool = {"type": "function", "function": {"name": "do_it", "description": "Do", "parameters": schema}}
+    reply = talk(f"do_it {', '.join(pieces)}", tools=[tool])
+    assert reply.calls or reply.text
+
+
+@pytest.mark.parametrize("declared", ORDERS)
+@pytest.mark.parametrize(
+    "repeated", ["order ", "注文", "1,000,", "get_order 12 ", "no gift ", '"', "东京的", "a@", "A-1-", "in Rome ", "("]
+)
+def test_a_long_message_is_read_in_short_time(declared: str, repeated: str) -> None:
+    message = "Where? " + repeated * (100_000 // len(repeated))
+    reply = talk(message, "Please cancel it.", tools=ORDERS[declared])
+    assert reply.calls or reply.text
+
+
+@pytest.mark.parametrize("deep", [5, 60, 900, 5000])
+def test_a_deep_output_is_told(deep: int) -> None:
+    done = [AnsweredCall("c", GET, "{}", "[" * deep + "]" * deep)]
+    reply = answer(Question("", ORDERS["en"], [Line("user", "Where is order 1?")], NOW, rounds=[done]), lambda prompt: "")
+    assert reply.text.startswith(("According to get_order: (", "According to get_order: ["))
+
+
 # ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

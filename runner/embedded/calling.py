@@ -15,6 +15,9 @@ from runner.embedded.vocabulary import acts, in_order, name_words, reads, stem, 
 
 __all__ = ["Said", "Wanted", "wanted"]
 
+PAST = 10
+"""How many earlier messages of each side are looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -29,7 +32,7 @@ class Said:
     @property
     def past(self) -> list[Text]:
         """Newest first; what the user said counts before what was answered."""
-        return [Text(text) for text in (*reversed(self.earlier), *reversed(self.answers))]
+        return [Text(text) for text in (*self.earlier[: -PAST - 1 : -1], *self.answers[: -PAST - 1 : -1])]
 
 
 @dataclass(frozen=True, slots=True)

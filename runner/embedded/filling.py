@@ -354,8 +354,9 @@ BY_NAME: Sequence[tuple[str, str]] = (
 
 def kind_of(name: str, schema: Json) -> str:
     """What such a value looks like: by its format, its name, or its description."""
-    if schema.get("format") in FORMATS:
-        return FORMATS[schema["format"]]
+    declared = schema.get("format")
+    if isinstance(declared, str) and declared in FORMATS:
+        return FORMATS[declared]
     described = schema.get("description")
     for told in (" ".join(name_words(name)), described if isinstance(described, str) else ""):
         for kind, pattern in BY_NAME:

@@ -488,9 +488,12 @@ def told(call: AnsweredCall, say: Mapping[str, str]) -> str:
 def decoded(output: str) -> object:
     """What an output says: JSON, its numbers as they are spelled, or text."""
     try:
-        return json.loads(output, parse_float=Spelled, parse_int=Spelled, parse_constant=Spelled)
+        read: object = json.loads(output, parse_float=Spelled, parse_int=Spelled, parse_constant=Spelled)
+        # What can be read just so may be too deep to be written.
+        dumps([[read]])
     except (ValueError, RecursionError):
         return output
+    return read
 
 
 class Spelled(str):
