@@ -300,8 +300,8 @@ def test_arguments_always_fit_the_schema(schema: Any, pieces: list[str]) -> None
 
 
 KEYWORDS = st.sampled_from(
-    ["type", "enum", "const", "default", "format", "pattern", "minLength", "maxItems", "minItems", "items", "anyOf", "allOf", "$ref",
-     "properties", "required", "minimum", "multipleOf", "description", "order_id", ""]
+    ["type", "enum", "const", "default", "format", "pattern", "minLength", "maxItems", "minItems", "items", "anyOf", "allOf",
+     "$ref", "properties", "required", "minimum", "multipleOf", "description", "order_id", ""]
 )  # fmt: skip
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 10**6), st.floats(allow_nan=False, allow_infinity=False),
