@@ -253,6 +253,7 @@ def test_a_terminal_shows_the_functions_answered_so_far() -> None:
         (1, StepStarted(1, "", 3, ("Where is order 1234?",))),
         (1, OperationStarted("wait", 1)),
         (1, RunStatusChanged(1, "run_1", "requires_action")),
+        (1, OperationEnded("wait", 1, "passed", 0.002)),
         (1, answered(Called("get_order", '{"order_id":"1234"}', "shipped"))),
     ]
     try:
@@ -260,7 +261,7 @@ def test_a_terminal_shows_the_functions_answered_so_far() -> None:
             reporter.receive(envelope)
         now[0] = 1.2
         assert [
-            "      ⠹ wait answering functions 1.2 s",
+            "      ✓ wait 2 ms · ⠹ answering functions 1.2 s",
             '      → get_order {"order_id": "1234"} → shipped',
         ] == reporter.running()
     finally:

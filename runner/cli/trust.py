@@ -33,6 +33,7 @@ SHOWN = 10
     ),
     examples=[
         ("runflow trust stock.yaml", _("show what it would run, and permit it")),
+        ("runflow trust runflow.toml", _("let texts use the environment variables that it names")),
         ("runflow trust --list", _("what is permitted")),
         ("runflow trust --forget stock.yaml", _("take the permission back")),
         ("runflow stock.yaml --allow-tools", _("without a permission that stays, and in CI")),

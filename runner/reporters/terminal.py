@@ -46,6 +46,7 @@ __all__ = ["Look", "Screen", "Terminal", "open_terminal"]
 COLOURING = re.compile("\x1b\\[[0-9;]*m")
 SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+ANSWERING = "answering functions"
 EXCERPT = 3
 """Rows of an answer that are shown unless all of it is asked for."""
 
@@ -258,7 +259,8 @@ class Conversation:
         self.troubles: set[str] = set()
         self.warnings: list[str] = []
         self.operations: list[OperationEnded] = []
-        self.doing: tuple[OperationStarted, float] | None = None
+        self.doing: tuple[str, float] | None = None
+        """What is under way, and since when: an operation, or the answering of functions between two of them."""
         self.status = ""
         self.text = ""
         self.answered: list[Called] = []
@@ -289,7 +291,7 @@ class Conversation:
                 self.step, self.status = event, ""
                 self.lines += self.question(event)
             case OperationStarted():
-                self.doing = (event, self.clock())
+                self.doing = (event.operation, self.clock())
             case RunStatusChanged():
                 self.status = event.status
             case TextArrived():
@@ -298,7 +300,8 @@ class Conversation:
                 self.answered.append(Called(event.name, event.arguments, event.output if event.by else None, event.trouble))
             case OperationEnded():
                 self.operations.append(event)
-                self.doing = None
+                answering = event.operation == "wait" and self.status == RunStatus.REQUIRES_ACTION
+                self.doing = (ANSWERING, self.clock()) if answering else None
             case Warned():
                 self.warnings.append(event.message)
             case ImageSaved() if event.trouble:
@@ -341,7 +344,7 @@ class Conversation:
         self.lines += [line for call in step.calls for line in self.call(call)]
         self.lines += self.checks(step.checks, "      ")
         self.lines += self.reason(step, "      ")
-        self.step, self.text, self.answered = None, "", []
+        self.step, self.doing, self.text, self.answered = None, None, "", []
 
     def reason(self, ended: StepReport | CaseReport, indent: str) -> list[str]:
         """Why there is no verdict, unless that has been said already."""
@@ -429,11 +432,11 @@ class Conversation:
         doing, parts, text = self.doing, list(map(self.timed, self.operations)), self.text
         indent = "      " if self.step else "  "
         if doing is not None:
-            started, since = doing
+            name, since = doing
             seconds = self.clock() - since
             frame = FRAMES[int(seconds * 10) % len(FRAMES)]
-            status = state(self.status) if started.operation == "wait" else ""
-            words = [operation(started.operation), status, f"{seconds:.1f} s"]
+            status = one_line(self.status).replace("_", " ") if name == "wait" else ""
+            words = [operation(name), status, f"{seconds:.1f} s"]
             parts.append(f"{self.paint.paint(frame, 'cyan')} {' '.join(word for word in words if word)}")
         lines = self.paint.flowing(parts, indent)
         lines += [f"{indent}{folded(call, self.paint, self.room)}" for call in list(self.answered)]
@@ -501,6 +504,7 @@ def operation(name: str) -> str:
         "add_message": _("add message"),
         "create_run": _("create run"),
         "wait": _("wait"),
+        ANSWERING: _("answering functions"),
         "submit_tool_outputs": _("submit outputs"),
         "read_answer": _("read answer"),
         "cancel_run": _("cancel run"),
@@ -528,11 +532,6 @@ def unfolded(call: Called, paint: Painter, room: int) -> list[str]:
     # The bar keeps words of a model from the beginning of a line.
     lines = [f"{paint.bar if number else paint.arrow} {row}" for number, row in enumerate(asked)]
     return lines + [f"  {paint.bar if number else paint.arrow} {paint.paint(row, 'dim')}" for number, row in enumerate(given)]
-
-
-def state(status: str) -> str:
-    """A run's state while it is waited for, in words."""
-    return _("answering functions") if status == RunStatus.REQUIRES_ACTION else one_line(status).replace("_", " ")
 
 
 def verdict(outcome: str) -> tuple[str, str]:
