@@ -569,7 +569,11 @@ class Conversation:
             seen = await self.look_up(run, failure)
             if not asks_again(seen, run):
                 self.warn(
-                    (_("the reply to the answers was lost, but the run has them: {reason}").format(reason=failure.sentence),)
+                    (
+                        _("handing in the answers failed, but the run no longer waits for them: {reason}").format(
+                            reason=failure.sentence
+                        ),
+                    )
                 )
                 self.took(step, run, seen)
                 return seen, None

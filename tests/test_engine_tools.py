@@ -415,7 +415,7 @@ def test_a_submission_whose_reply_is_lost_is_not_made_again(fault: str, streamin
             talk.asks("GET", RUN).answers(**action(call(id)) if time < times else state)
         result, counting = asked_once(ended(talk, answered_call("answer 1", id)), streaming=streaming)
         assert (Outcome.PASSED, 1) == (result.outcome, len(counting.calls))
-        assert result.warnings[-1].startswith("the reply to the answers was lost, but the run has them: ")
+        assert result.warnings[-1].startswith("handing in the answers failed, but the run no longer waits for them: ")
 
 
 @pytest.mark.parametrize(("fault", "streaming"), SWEEP)
