@@ -148,6 +148,7 @@ def test_several_functions_are_called_in_one_action() -> None:
     [
         ("What is the weather in New York today?", function("get_weather", city=TEXT), {"city": "New York"}),
         ("今日の東京の天気を教えて", function("get_weather", city=TEXT), {"city": "東京"}),
+        ("明日の京都の天気を教えて", function("get_forecast", "町の天気予報を調べる", 町=TEXT), {"町": "京都"}),
         ("北京今天天气怎么样？", function("get_weather", city=TEXT), {"city": "北京"}),
         ("上海的天气", function("get_weather", city=TEXT), {"city": "上海"}),
         (

@@ -347,7 +347,7 @@ BY_NAME: Sequence[tuple[str, str]] = (
     ("query", r"\b(?:query|question|prompt|topic|keywords?|term|q|input|search|request)\b|質問|问题|検索|关键词"),
     ("content", r"\b(?:text|message|content|body|subject|note|title|comment|reason|summary|phrase|sentence)\b|内容|本文|正文"),
     ("place", r"\b(?:city|location|place|country|town|region|destination|origin|where|address|area|state)\b"
-              r"|都市|場所|城市|地点|住所|地址"),
+              r"|都市|場所|町|街|県|国$|城市|地点|住所|地址"),
     ("person", r"\b(?:name|person|user|customer|recipient|to|who|author|contact|guest)\b|名前|氏名|姓名|名字"),
 )  # fmt: skip
 
