@@ -1,7 +1,7 @@
 """The `scripted` model: from a conversation and the declared tools to tool calls and an answer, by rules alone.
 
 It answers in English, Japanese or Chinese, in a sentence that names what the message was about. It draws when a picture
-is wanted, calculates, calls a declared function that the message names, and knows what was said earlier in the thread.
+is wanted, calculates, calls the declared functions a message asks for, and knows what was said earlier in the thread.
 What it cannot do it says: it runs no code, searches nothing and looks into no document.
 """
 
