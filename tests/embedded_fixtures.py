@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pytest
 
 from runner.embedded.faults import Fault
 from runner.embedded.service import Service
@@ -135,6 +136,19 @@ class Api:
         answer = self.send("POST", path, json={**body, "stream": True})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
         return answer.content.decode()
+
+    def broken(self, path: str, **body: Any) -> str:
+        """What comes of an event stream until its connection breaks."""
+        came: list[bytes] = []
+
+        async def read() -> None:
+            async with self.client.stream("POST", path, json={**body, "stream": True}) as answer:
+                async for piece in answer.aiter_raw():
+                    came.append(piece)
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            self.runner.run(read())
+        return b"".join(came).decode()
 
     def events(self, path: str, **body: Any) -> list[tuple[str, Any]]:
         """A whole event stream as (name, data)."""

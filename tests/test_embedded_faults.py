@@ -150,7 +150,7 @@ def test_a_stream_is_silent_behind_its_first_event(faulty: Faulty) -> None:
 
 def test_a_stream_is_cut_within_an_event(faulty: Faulty) -> None:
     api = faulty("cut/create_run")
-    raw = api.raw(f"/threads/{api.thread('Hello.')}/runs", assistant_id=api.assistant())
+    raw = api.broken(f"/threads/{api.thread('Hello.')}/runs", assistant_id=api.assistant())
     first, second = raw.split("\n\n")
     assert first.startswith("event:thread.run.created\ndata:{") and first.endswith("}")
     assert second.startswith("event:thread.run.queued\ndata:{") and not second.endswith("}")
@@ -292,8 +292,11 @@ def test_a_served_stream_ends_within_an_event() -> None:
         assistant = client.post(f"{server.base_url}/assistants", json={"model": "m"}).json()["id"]
         thread = {"messages": [{"role": "user", "content": "Hello."}]}
         body = {"assistant_id": assistant, "thread": thread, "stream": True}
-        raw = client.post(f"{server.base_url}/threads/runs", json=body).text
-    assert raw.startswith("event:thread.created\ndata:{") and not raw.endswith("\n\n")
+        with client.stream("POST", f"{server.base_url}/threads/runs", json=body) as answer:
+            pieces = answer.iter_text()
+            assert next(pieces).startswith("event:thread.created\ndata:{")
+            with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+                assert not "".join(pieces).endswith("\n\n")
 
 
 def test_a_served_page_of_a_gateway_is_html() -> None:

@@ -3,7 +3,7 @@
     failed expired incomplete cancelled   a run ends so; VALUE is the code of its `last_error`
     429 500 502 503 504                   a refusal; VALUE is `Retry-After` in seconds, for 429 and 503
     stall                                 VALUE seconds of silence, before an answer or within a stream
-    cut                                   a body that ends too early, a stream in the middle of an event
+    cut                                   a connection that breaks within a body, or within an event of a stream
     html                                  the page of a broken gateway instead of JSON
     lost                                  the work is done, and the answer is an error
 
@@ -18,7 +18,7 @@ from runner.embedded.states import ENDED
 from runner.model import RunStatus
 from runner.words import _
 
-__all__ = ["ERRORS", "Fault", "Faults", "half", "interrupted", "parse"]
+__all__ = ["ERRORS", "Cut", "Fault", "Faults", "half", "interrupted", "parse"]
 
 RUN_KINDS = tuple(str(status) for status in RunStatus if status in ENDED and status != RunStatus.COMPLETED)
 ERRORS: Mapping[str, tuple[str, str]] = {
@@ -132,12 +132,16 @@ async def interrupted(
         yield piece
 
 
+class Cut(Exception):
+    """A stream ends here without its end: whoever sends it has to break the connection."""
+
+
 async def half(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The first event of a stream, and half of the second."""
+    """The first event of a stream, and half of the second; then raises Cut."""
     begun = False
     async for piece in stream:
         if begun:
             yield piece[: len(piece) // 2]
-            return
+            raise Cut
         begun = True
         yield piece

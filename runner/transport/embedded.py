@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from runner.embedded.faults import Fault, parse
+from runner.embedded.faults import Cut, Fault, parse
 from runner.embedded.service import Request, Service
 from runner.model import Sample
 
@@ -19,8 +19,12 @@ class Body(httpx.AsyncByteStream):
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self.pieces = pieces
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self.pieces
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self.pieces:
+                yield piece
+        except Cut:
+            raise httpx.RemoteProtocolError("the body ended too early") from None
 
     async def aclose(self) -> None:
         close = getattr(self.pieces, "aclose", None)
