@@ -182,6 +182,15 @@ def test_a_picture_is_as_large_as_it_is_shown(format: str, orientation: int) -> 
     assert shown.convert("RGBA").tobytes() == opened(data, picture).tobytes()
 
 
+def test_of_two_exif_blocks_in_a_jpeg_the_first_counts() -> None:
+    data = written(scene((64, 36)), "JPEG")
+    blocks = b""
+    for orientation in (6, 1):
+        exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+        blocks += b"\xff\xe1" + pack(">H", len(exif) + 2) + exif
+    assert "JPEG, 36 x 64" == str(examine(data[:2] + blocks + data[2:]))
+
+
 @given(st.binary(max_size=80), st.sampled_from([b"Exif\0\0", b""]), st.sampled_from([b"MM\0*", b"II*\0", b""]))
 def test_any_exif_is_read_or_left_alone(rest: bytes, start: bytes, order: bytes) -> None:
     chunk = named(b"eXIf", start + order + rest)
