@@ -25,6 +25,8 @@ MAX_PROMPT = 1024 * 1024
 MAX_ROWS = 4 * 1024 * 1024
 MAX_CELLS = 100_000
 MAX_PYTHON = 1024 * 1024
+MAX_PARSED = 64 * 1024
+"""Bytes of Python that are looked into for one flow: some take a second to parse, and a thousand times their size."""
 MAX_BESIDE = 1_000
 """Files looked at in search of the one meant."""
 MAX_SALVAGED = 200_000
@@ -464,6 +466,7 @@ class Files:
         self.path = path
         self.defined: dict[Path, frozenset[str] | None] = {}
         """The names each Python file defines, None where they cannot be known."""
+        self.left = MAX_PARSED
 
     def missing_of(self, flow: Flow) -> Iterator[Diagnostic]:
         root = self.sources.root.value
@@ -530,7 +533,10 @@ class Files:
         """What to say of a Python function that its file does not define."""
         if named.path not in self.defined:
             self.defined[named.path] = None
-            self.defined[named.path] = defined(named)
+            data = open_bytes(named.path, MAX_PYTHON, None, named.shown)
+            if len(data) <= self.left:
+                self.left -= len(data)
+                self.defined[named.path] = defined(named, data)
         known = self.defined[named.path]
         if known is None or function.function in known:
             return None
@@ -553,19 +559,23 @@ def written(lines: Sequence[str], span: Span) -> str:
     return "\n".join(lines[span.line - 1 : span.end_line])
 
 
-def defined(named: Named) -> frozenset[str] | None:
+def defined(named: Named, data: bytes) -> frozenset[str] | None:
     """The names that a Python file defines at its top level, None where only running it would tell; raise Problems."""
     import ast
     import warnings
 
-    data = open_bytes(named.path, MAX_PYTHON, None, named.shown)
-    named.lines = tuple(data.decode("utf-8", "replace").splitlines())
+    try:
+        # As text, so that no encoding of the file's choice decodes it: some take hours.
+        source: str | bytes = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        source = data
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about code that is not ours to judge
-            tree = ast.parse(data)
+            tree = ast.parse(source)
     except SyntaxError as error:
-        line, column = error.lineno or 1, error.offset or 1
+        named.lines = tuple(data.decode("utf-8", "replace").splitlines())
+        line, column = error.lineno or 1, max(error.offset or 1, 1)
         message = _("this is not Python: {reason}").format(reason=error.msg)
         hint = _("correct it; the flow uses this file")
         found = Diagnostic("python-syntax", message, named.shown, Span(line, column, line, column + 1), hint=hint)

@@ -309,6 +309,20 @@ def test_a_python_function_is_looked_for_and_not_run(written: str, code: str | N
         assert ([code] if code else []) == codes(path)
 
 
+def test_looking_into_python_is_bounded(tmp_path: Path) -> None:
+    # Encodings that take hours, and texts that take gigabytes, are for whoever trusts the flow.
+    for name, text in {
+        "encoded": "# coding: punycode\ndef get_order(): ...\n",
+        "first": "#" * 40_000,
+        "second": "#" * 40_000,
+        "third": "f'" + "{a}" * 30_000 + "'",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    tools = [f"{name}: {{python: {name}.py:get_order}}" for name in ("encoded", "first", "second", "third")]
+    (found,) = examine(write(tmp_path, functions(*tools))).diagnostics
+    assert ("no-such-function", "`first.py` defines no function `get_order`") == (found.code, found.message)
+
+
 def test_a_syntax_error_is_shown_in_its_file(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text("# é\ndef get_order(order_id)\n    return 1\n", encoding="utf-8")
     examined = examine(write(tmp_path, functions("get_order: {python: tools.py:get_order}")), shown="flows/flow.yaml")
