@@ -96,7 +96,16 @@ def objection(body: Any) -> str:
         due = [one["id"] for one in message.get("tool_calls", ())]
         if not isinstance(message["content"], str) or len(due) != len(set(due)) or any(len(one) > 40 for one in due):
             return f"message {place} is not right"
+        if not all(is_object(one["function"]["arguments"]) for one in message.get("tool_calls", ())):
+            return f"message {place} has a call whose arguments are no object"
     return "the last calls have no output" if due else ""
+
+
+def is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 class ChatServer:

@@ -319,7 +319,11 @@ def test_a_function_may_be_called_function() -> None:
 def test_arguments_that_do_not_fit_a_tool_of_the_service_go_back_to_the_model(arguments: str, said: str) -> None:
     with talk(calls(call("calculator", arguments)), says("Sorry.")) as (api, server):
         assert "completed" == api.ask(api.assistant("calculator"), api.thread(), "Go.")["status"]
-    assert json.dumps({"error": said}) == server.bodies[1]["messages"][-1]["content"]
+    made, output = server.bodies[1]["messages"][-2:]
+    assert json.dumps({"error": said}) == output["content"]
+    # Many endpoints refuse a conversation whose calls have other arguments than an object.
+    taken_back = arguments if arguments.startswith("{") else json.dumps({"unreadable": arguments})
+    assert taken_back == made["tool_calls"][0]["function"]["arguments"]
 
 
 def test_a_model_that_never_stops_asking_fails() -> None:
@@ -359,6 +363,16 @@ ONE, TWO = [ADDED], [ADDED, '{"left": 3}']
             id="all at place 0",
         ),
         pytest.param(
+            [delta(tool_calls=[{"index": 0, **WHOLE}]), delta(tool_calls=[{"index": 0, **OTHER}]), delta("stop"), DONE],
+            TWO,
+            id="all at place 0, no ids",
+        ),
+        pytest.param(
+            [*call("big_add", ADDED), delta(tool_calls=[{"index": 0, "function": {"name": "big_add"}}]), delta("stop"), DONE],
+            ONE,
+            id="the name again",
+        ),
+        pytest.param(
             [delta(tool_calls=[{"index": 0, "id": "a", **WHOLE}, {"index": 1, "id": "a", **OTHER}]), delta("stop"), DONE],
             TWO,
             id="one id twice",
@@ -378,6 +392,14 @@ def test_calls_are_understood_however_they_come(pieces: Sequence[bytes], made: S
         assert len(made) == len({one["id"] for one in asked})
         done = api.submit(run, *["3"] * len(made))
         assert ("completed", None) == (done["status"], done["usage"])
+
+
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    odd = Answer([rb'data: {"choices": [{"delta": {"content": "\uD83D\ude00 \ud800!"}}]}' + b"\n\n", delta("stop"), DONE])
+    with talk(odd) as (api, _):
+        thread = api.thread()
+        api.ask(api.assistant(), thread, "Hello.")
+        assert "😀 \ufffd!" == api.answer(thread)
 
 
 SPOKEN = [delta(content="It is "), delta(content="3.")]

@@ -97,11 +97,25 @@ def messages_of(entry: Entry) -> Iterator[Json]:
         yield {"role": entry.role, "content": entry.text}
         return
     calls = [
-        {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}} for one in entry.used
+        {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": taken_back(one.arguments)}}
+        for one in entry.used
     ]
     yield {"role": "assistant", "content": entry.text, "tool_calls": calls}
     for one in entry.used:
         yield {"role": "tool", "tool_call_id": one.id, "content": one.output}
+
+
+def taken_back(arguments: str) -> str:
+    """Arguments as every endpoint takes them back: many refuse a conversation with a call whose arguments are no object."""
+    return arguments if whole(arguments) else dumps({"unreadable": arguments})
+
+
+def whole(arguments: str) -> bool:
+    """Whether this is a JSON object."""
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 # ── from the endpoint ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,7 +173,11 @@ class Gathered:
         place = part.get("index") if isinstance(part.get("index"), int) else None
         call = self.places.get(place, self.calls[-1] if self.calls and not name else None)
         # Whole calls, one a chunk, may all claim the same place, or none.
-        another = name and (place is None or (identity and call and call.id and identity != call.id))
+        another = name and (
+            place is None
+            or (identity and call and call.id and identity != call.id)
+            or (arguments and not identity and call and whole(call.arguments))
+        )
         if call is None or another:
             call = Pieces()
             self.calls.append(call)
@@ -182,7 +200,11 @@ class Gathered:
 
 def chunk_of(data: str) -> Json:
     try:
-        return mapping(json.loads(data))
+        chunk = json.loads(data)
+        # JSON may spell half of a surrogate pair, which no answer of ours can hold.
+        if "\\ud" in data.lower():
+            chunk = json.loads(dumps(chunk).encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        return mapping(chunk)
     except (ValueError, RecursionError):
         raise ModelTrouble(UNREADABLE) from None
 
