@@ -435,6 +435,10 @@ def write(line: str) -> str:
     return _("write: {line}").format(line=line)
 
 
+def write_below(lines: str) -> str:
+    return _("write:") + "\n" + lines
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     known = tuple(known)
     if near := nearest(name, known):
@@ -1006,12 +1010,12 @@ def out_of_place(name: str, place: Place) -> Iterator[Found]:
         yield without_type(place.name)
     else:
         message = _("`{key}` is a key of a function, and its name is missing").format(key=name)
-        yield Found("unknown-key", message, f"{_('write:')}\n- get_order:\n    {name}: …", name)
+        yield Found("unknown-key", message, write_below(f"- get_order:\n    {name}: …"), name)
 
 
 def without_type(item: str) -> Found:
     message = _("{holder} has no `{key}`").format(holder=item, key="type")
-    return Found("missing-key", message, f"{_('write:')}\n- type: function\n  function: …", "function")
+    return Found("missing-key", message, write_below("- type: function\n  function: …"), "function")
 
 
 def spread_out(holder: Mapping[str, Node], item: str) -> Found | None:
@@ -1072,7 +1076,7 @@ def line_of_a_tool(key: str, actual: str, written: str, place: Place) -> str | N
         return _("name the argument: {line}").format(line=f"when: {{order_id: {written or '…'}}}")
     if key == "replies":
         line = f"- {written_keys(value)}" if isinstance(value, dict) and value else f"- returns: {written or '…'}"
-        return f"{_('write:')}\nreplies:\n  {line}"
+        return write_below(f"replies:\n  {line}")
     if key == "function" and actual == "string":
         return write(f"function: {{name: {written}, parameters: {{…}}}}")
     if key == "calls" and place.path[-2:-1] == ("sample",) and isinstance(value, dict) and value:

@@ -183,7 +183,7 @@ def test_a_key_twice_among_many_is_found_at_once() -> None:
         ('{"order_id": "1", "words": ["a", 2]}', "`words[1]` is 2, declared is `string`"),
         ('{"order_id": "1", "to": {"city": []}}', "`to.city` is [], declared is `string`"),
         ('{"order_id": "1", "oder": 1}', "no argument `oder` is declared"),
-        ('{"orderid": "1"}', "no argument `orderid` is declared, did you mean `order_id`?"),
+        ('{"orderid": "1"}', "no argument `orderid` is declared; did you mean `order_id`?"),
         ('{"order_id": "1", "size": 1.5}', "`size`: 1.5 is not valid under any of the given schemas"),
         ('{"order_id": "1", "count": true}', "`count` is true, declared is `integer`"),
     ],

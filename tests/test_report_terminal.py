@@ -29,7 +29,7 @@ from runner.events import (
     TextArrived,
 )
 from runner.reporters.json import compact
-from runner.reporters.terminal import Look, Terminal, duration, open_terminal, rows
+from runner.reporters.terminal import Look, Screen, Terminal, duration, open_terminal, rows
 from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, enveloped, kept, streams, suite, told
 
 
@@ -266,6 +266,34 @@ def test_a_terminal_shows_the_functions_answered_so_far() -> None:
         ] == reporter.running()
     finally:
         reporter.close()
+
+
+def test_what_is_written_while_nothing_moves_is_never_erased() -> None:
+    stream = Stream(True)
+    reporter = Terminal(stream, Look(animated=True), clock=lambda: 0.0)
+    screen = Screen(reporter, stream, as_is)
+    events: list[tuple[int, Event]] = [
+        (0, suite(1)),
+        (1, case()),
+        (1, StepStarted(1, "", 1, ("Where is order 1234?",))),
+        (1, OperationStarted("wait", 1)),
+        (1, answered(Called("get_order", "{}", "shipped"))),
+        (1, answered(Called("get_price", "{}", "12"))),
+    ]
+    try:
+        for envelope in enveloped(events):
+            reporter.receive(envelope)
+        with screen.held() as sink:
+            sink.write("the first question\n")
+        with screen.held() as sink:
+            sink.write("the second question\n")
+    finally:
+        reporter.close()
+    stream.seek(0)
+    first, second = stream.read().partition("the first question\n")[2].split("the second question\n")
+    # What is drawn and erased afterwards never leads further up than down.
+    for after in (first, second):
+        assert after.count("\x1b[1A") <= after.count("\n")
 
 
 @given(st.text(st.sampled_from("ab 猫ｶé—\u0301"), max_size=80), st.integers(4, 30))

@@ -290,7 +290,7 @@ def misnamed(found: object, schema: Schema) -> str | None:
 def no_argument(name: str, schema: Schema, above: str) -> str:
     message = _("no argument `{name}` is declared").format(name=shorten(f"{above}.{name}" if above else name))
     close = nearest(name, sorted(properties_of((schema,)))[:MOST_NAMES])
-    return f"{message}, {_('did you mean `{name}`?').format(name=close)}" if close else message
+    return message + _("; did you mean `{name}`?").format(name=close) if close else message
 
 
 def said(keyword: str, wanted: object, found: object, name: str, message: str) -> str:
