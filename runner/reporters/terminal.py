@@ -39,6 +39,7 @@ from runner.reporters.json import compact
 from runner.words import _, ngettext
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.text import Text
 
 __all__ = ["Look", "Screen", "Terminal", "open_terminal"]
@@ -468,13 +469,18 @@ class Moving(Still):
 
     def __init__(self, sink: Sink, running: Callable[[], list[str]]) -> None:
         from rich.console import Console
-        from rich.live import Live
 
         super().__init__(sink)
-        console = Console(file=sink, force_terminal=True, color_system="standard", highlight=False)  # type: ignore[arg-type]
-        self.live = Live(
-            get_renderable=lambda: self.coloured(running()),
-            console=console,
+        self.console = Console(file=sink, force_terminal=True, color_system="standard", highlight=False)  # type: ignore[arg-type]
+        self.running = running
+        self.live = self.opened()
+
+    def opened(self) -> "Live":
+        from rich.live import Live
+
+        return Live(
+            get_renderable=lambda: self.coloured(self.running()),
+            console=self.console,
             refresh_per_second=10,
             transient=True,
             redirect_stdout=False,
@@ -487,11 +493,13 @@ class Moving(Still):
         return Text("\n").join(map(Text.from_ansi, lines))
 
     def start(self) -> None:
+        # One that stopped would first erase as many lines as it drew last, whoever wrote them.
+        self.live = self.opened()
         self.live.start()
 
     def print(self, lines: Sequence[str]) -> None:
         if lines:
-            self.live.console.print(self.coloured(lines), soft_wrap=True)
+            self.console.print(self.coloured(lines), soft_wrap=True)
 
     def stop(self) -> None:
         self.live.stop()
