@@ -15,7 +15,9 @@ __all__ = ["answered", "by_declared_name", "completed", "picture_sources", "save
 PAINTERS = frozenset({"text_to_image", "wanx"})
 """Tools whose output tells where a picture is; other tools name pages too."""
 
-URL = re.compile(r"""https?://[^\s<>"'`\\\])}|]+""")
+URL = re.compile(r"""(?i:https?)://[^\s<>"'`\\\])}|]+""")
+SPACELESS = re.compile(r"(?i:https?)://[^\s<>\"]+")
+"""A URL as it may stand where nothing else does."""
 EMBEDDED = re.compile(r"!\[[^\[\]\n]*\]\(\s*<?(https?://[^\s<>()]+(?:\([^\s<>()]*\)[^\s<>()]*)*)")
 PICTURE = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
@@ -80,16 +82,48 @@ def picture_sources(calls: Sequence[ToolCall], messages: Sequence[Message]) -> t
 
 def found_pictures(calls: Sequence[ToolCall], messages: Sequence[Message]) -> Iterator[str]:
     for call in calls:
-        # JSON may spell the slash as `\/`.
-        for url in URL.findall((call.output or "").replace("\\/", "/").replace("\\u0026", "&")):
-            if call.name in PAINTERS or is_picture(url):
+        for url, alone in urls_of(call.output or ""):
+            if (alone and call.name in PAINTERS) or is_picture(url):
                 yield url
     for message in messages:
         yield from message.image_urls
         yield from message.image_file_ids
     for message in messages:
         yield from EMBEDDED.findall(message.text)
-        yield from (url for url in map(trimmed, URL.findall(message.text)) if is_picture(url))
+        yield from (url for url in urls_in(message.text) if is_picture(url))
+
+
+def urls_of(output: str) -> Iterator[tuple[str, bool]]:
+    """Every URL in a tool's output, and whether it stands alone: all of a text in JSON, or anywhere in what is no JSON.
+
+    A URL within a sentence of the JSON is a hint of the service's, such as where to read about an error.
+    """
+    try:
+        data = json.loads(output)
+        texts = tuple(texts_in(json.loads(data) if isinstance(data, str) else data))
+    except (ValueError, RecursionError):
+        yield from ((url, True) for url in urls_in(output))
+        return
+    for text in texts:
+        if URL.fullmatch(text) or SPACELESS.fullmatch(text):
+            yield text, True
+        else:
+            yield from ((url, False) for url in urls_in(text))
+
+
+def texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value.strip()
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(item)
+
+
+def urls_in(text: str) -> Iterator[str]:
+    """The URLs of a text, each without the mark that ends its sentence."""
+    for found in URL.findall(text):
+        for url in re.split(r",(?=https?://)", found):
+            yield url.replace("&amp;", "&").rstrip(".,;:!?。，、")
 
 
 def is_picture(url: str) -> bool:
@@ -97,10 +131,6 @@ def is_picture(url: str) -> bool:
         return urlsplit(url).path.lower().endswith(PICTURE)
     except ValueError:
         return False
-
-
-def trimmed(url: str) -> str:
-    return url.rstrip(".,;:!?。，、")
 
 
 def whole(turns: Sequence[Turn]) -> Turn:

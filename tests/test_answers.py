@@ -28,6 +28,15 @@ def test_messages_without_a_run_count_only_when_none_names_it() -> None:
         ("quark_search", '{"data": [{"url": "https://a.test/page"}]}', ()),
         ("my-plugin", '{"picture": "https://a.test/1.PNG?x=1"}', ("https://a.test/1.PNG?x=1",)),
         ("text_to_image", None, ()),
+        ("text_to_image", '{"url": "https://a.test/1?a\\u003db"}', ("https://a.test/1?a=b",)),
+        ("text_to_image", '{"url": "https:\\u002F\\u002Fa.test\\u002F1"}', ("https://a.test/1",)),
+        ("text_to_image", '"{\\"url\\": \\"https:\\\\/\\\\/a.test\\\\/1\\"}"', ("https://a.test/1",)),
+        ("text_to_image", '{"code": "Arrearage", "message": "see https://help.test/bills"}', ()),
+        ("text_to_image", '{"url": "https://a.test/1_(1)|2"}', ("https://a.test/1_(1)|2",)),
+        ("text_to_image", '{"text": "![cat](https://a.test/1.png), painted"}', ("https://a.test/1.png",)),
+        ("text_to_image", "https://a.test/1,https://a.test/2", ("https://a.test/1", "https://a.test/2")),
+        ("text_to_image", '<img src="HTTPS://a.test/1?a=1&amp;b=2">', ("HTTPS://a.test/1?a=1&b=2",)),
+        ("text_to_image", "[" * 100_000, ()),
     ],
 )
 def test_pictures_of_tool_outputs(name: str, output: str | None, expected: tuple[str, ...]) -> None:
