@@ -195,6 +195,7 @@ def test_a_function_is_called_when_it_is_named(text: str, called: bool) -> None:
         ),
         ("get_order 1", "", "get_order gave no output."),
         ("get_order 1", "[" * 5000, f"According to get_order: {'[' * 4000}…."),
+        ("get_order 1", r'{"status": "\ud800"}', r'According to get_order: {"status": "\ud800"}.'),
         ("get_order 1", '{"error": "already shipped"}', "get_order failed: already shipped."),
         ("get_order 1", '{"error": {"code": 7}}', "get_order failed: code: 7."),
         ("get_orderで1を調べて", '{"status": "発送済み"}', "get_order によると、status: 発送済み です。"),

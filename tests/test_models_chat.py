@@ -311,6 +311,7 @@ def test_a_function_may_be_called_function() -> None:
     ("arguments", "said"),
     [
         ("nonsense", "the arguments are not JSON"),
+        (r'{"formula": "\ud800"}', "the arguments are not JSON"),
         ("[1]", "the argument `formula` is missing; it is a text"),
         ("{}", "the argument `formula` is missing; it is a text"),
         ('{"formula": 1}', "the argument `formula` is missing; it is a text"),

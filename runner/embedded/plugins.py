@@ -80,6 +80,7 @@ def use(tool: str, arguments: str, draw: Draw, now: float) -> Json:
     [needed, *_] = plugin.arguments
     try:
         given = json.loads(arguments)
+        json.dumps(given, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return {"error": "the arguments are not JSON"}
     value = given.get(needed) if isinstance(given, dict) else None

@@ -489,8 +489,8 @@ def decoded(output: str) -> object:
     """What an output says: JSON, its numbers as they are spelled, or text."""
     try:
         read: object = json.loads(output, parse_float=Spelled, parse_int=Spelled, parse_constant=Spelled)
-        # What can be read just so may be too deep to be written.
-        dumps([[read]])
+        # What can be read just so may be too deep to be written, or hold half a surrogate pair.
+        dumps([[read]]).encode()
     except (ValueError, RecursionError):
         return output
     return read
