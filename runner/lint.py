@@ -376,7 +376,7 @@ class Linter:
 
     def schema(self, function: Function, node: Node) -> Iterator[Diagnostic]:
         """What makes a function's parameters no JSON Schema."""
-        from runner.checks.json_answer import schema_trouble
+        from runner.checks.json_answer import written_trouble
 
         room = self.room
         if not self.affords(function.parameters):
@@ -388,12 +388,8 @@ class Linter:
                 message = _("`{name}` is no keyword of JSON Schema").format(name=name)
                 hint = _("delete `type: object` and write the names alone, or put them under `properties`")
                 yield self.at_key("bad-schema", message, node, name, hint)
-        for code, message, what in schema_trouble(function.parameters):
+        for code, message, what in written_trouble(function.parameters):
             yield self.report(code, message, node, what or short_property(function.parameters), span=opening(node))
-        for reference in references_in(function.parameters):
-            if not reference.startswith("#"):
-                message = _("the schema refers to `{name}`, and nothing is fetched").format(name=reference)
-                yield self.report("bad-schema", message, node, _("write it out here"), span=opening(node))
 
     def replies(self, function: Function, replies: Replies, node: Node) -> Iterator[Diagnostic]:
         from runner.checks.arguments import trouble
@@ -614,17 +610,6 @@ def short_property(schema: Mapping[str, object]) -> str | None:
             kind = property_of(written)["type"] if is_short(written) else "string"
             return _("write: {line}").format(line=f"{name}: {{type: {kind}}}")
     return None
-
-
-def references_in(schema: object) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        if isinstance(schema.get("$ref"), str):
-            yield str(schema["$ref"])
-        for inner in schema.values():
-            yield from references_in(inner)
-    elif isinstance(schema, list):
-        for inner in schema:
-            yield from references_in(inner)
 
 
 def tool_names(flow: Flow) -> frozenset[str]:

@@ -256,6 +256,16 @@ SCHEMA = {"type": "object", "required": ["status"], "properties": {"status": {"t
         ),
         ({"$ref": "#"}, "{}", ("error", "the schema refers to itself without end", '{"$ref": "#"}', "")),
         (
+            {"required": [], "$ref": "#/required/a"},
+            "{}",
+            (
+                "error",
+                "the schema cannot be used: invalid literal for int() with base 10: 'a'",
+                '{"required": [], "$ref": "#/required/a"}',
+                "",
+            ),
+        ),
+        (
             {"$defs": {"n": {"minimum": 3}}, "$ref": "#/$defs/n"},
             "2",
             (

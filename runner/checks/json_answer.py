@@ -347,7 +347,7 @@ def misfit(schema: Mapping[str, object], data: object) -> Any:
         raise BadSchema(message)
     try:
         return best_match(islice(bounded_validator(schema, Allowance(matching.SECONDS)).iter_errors(data), 1))
-    except (BadPattern, SchemaError, UnknownType, Unresolvable, ArithmeticError, RecursionError) as error:
+    except (BadPattern, SchemaError, UnknownType, Unresolvable, ValueError, ArithmeticError, RecursionError) as error:
         raise BadSchema(schema_error(error)) from None
 
 
@@ -364,7 +364,7 @@ def schema_error(error: Exception) -> str:
 
 
 def schema_trouble(schema: Mapping[str, object]) -> Iterator[Problem]:
-    """What is wrong with a schema as written: code, message, hint."""
+    """What makes this no schema: code, message, hint."""
     from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
@@ -390,6 +390,54 @@ def schema_trouble(schema: Mapping[str, object]) -> Iterator[Problem]:
         yield "bad-schema", message, None
     except (RecursionError, TypeError, ValueError) as error:
         yield "bad-schema", _("this is not a JSON Schema: {reason}").format(reason=shorten(str(error))), None
+
+
+def written_trouble(schema: Mapping[str, object]) -> Iterator[Problem]:
+    """What is wrong with a schema in a file: code, message, hint. All that it refers to must stand in it and have an end."""
+    found = list(schema_trouble(schema))
+    yield from found or reference_trouble(schema)
+
+
+def reference_trouble(schema: Mapping[str, object]) -> Iterator[Problem]:
+    from referencing import Registry, Resource
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    if any(mentions(inner, "$id") for inner in schema.values()):
+        return  # a part with an address of its own changes where others lead
+    written = dict.fromkeys(references_in(schema))
+    if not written:
+        return
+    resource: Any = Resource.from_contents(schema, default_specification=DRAFT202012)
+    resolver: Any = Registry().resolver_with_root(resource)
+    ended: set[str] = set()
+    for reference in written:
+        way: dict[str, None] = {}
+        following: object = reference
+        while isinstance(following, str) and following not in ended:
+            if following in way:
+                yield "bad-schema", _("the schema refers to itself without end"), None
+                break
+            way[following] = None
+            try:
+                found = resolver.lookup(following).contents
+            except (Unresolvable, ValueError):
+                message = _("the schema refers to `{name}`, which is not in it; nothing is fetched")
+                yield "bad-schema", message.format(name=shorten(following)), _("write it out here")
+                break
+            following = found.get("$ref") if isinstance(found, Mapping) else None
+        ended.update(way)
+
+
+def references_in(schema: object) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        for inner in schema.values():
+            yield from references_in(inner)
+    elif isinstance(schema, list | tuple):
+        for inner in schema:
+            yield from references_in(inner)
 
 
 def patterns_of(schema: object) -> Iterator[str]:
@@ -458,7 +506,7 @@ class JsonAnswer:
         if self.value is None:
             return
         if isinstance(self.value, JsonSchema):
-            yield from schema_trouble(self.value.schema)
+            yield from written_trouble(self.value.schema)
             return
         if not self.value:
             yield "never-fails", _("no path is named"), _("write `'$.path': value`, or only `json`")
