@@ -87,7 +87,8 @@ class Functions:
     def exchange(
         self, number: int, function: PythonFunction, request: Mapping[str, object], future: "Future[Returned]"
     ) -> None:
-        future.set_running_or_notify_cancel()
+        if not future.set_running_or_notify_cancel():
+            return
         try:
             result = self.result(number, function, request)
         except BaseException as error:
@@ -101,7 +102,11 @@ class Functions:
         reply = replied(process, {**request, "file": str(file)})
         if reply is None:
             raise NoResult(self.ended(process, function))
-        return understood(function, reply)
+        try:
+            return understood(function, reply)
+        except (KeyError, TypeError, AttributeError):
+            # The author's code found our pipe, and wrote something else into it.
+            raise NoResult(self.ended(process, function)) from None
 
     def started(self, number: int) -> "subprocess.Popen[bytes]":
         with self.lock:
@@ -190,7 +195,7 @@ def replied(process: "subprocess.Popen[bytes]", request: Mapping[str, object]) -
         inbox.write(json.dumps(request).encode() + b"\n")
         inbox.flush()
         return dict(json.loads(outbox.readline(LONGEST_LINE)))
-    except (OSError, ValueError):
+    except (OSError, TypeError, ValueError, RecursionError):
         return None
 
 
@@ -217,7 +222,7 @@ def understood(function: PythonFunction, reply: Mapping[str, Any]) -> Returned:
     """What a reply says: what the function returned, or Raised, or NoResult."""
     match reply["end"]:
         case "returned":
-            return Returned(reply["text"], reply["is_text"])
+            return Returned("" + reply["text"], reply["is_text"])
         case "raised":
             sentence = _("`{function}` raised {error}").format(function=function, error=shown(reply))
             raise Raised(sentence, reply["text"] if reply["text"].strip() and reply["kind"] != "KeyError" else named(reply))

@@ -96,9 +96,9 @@ class Worker:
         """What came of a request: a result, or why there is none."""
         try:
             module = self.module(request["file"])
+            function = getattr(module, request["function"], None)
         except BaseException as error:
             return {"end": "unloaded", **self.told(error)}
-        function = getattr(module, request["function"], None)
         if function is None:
             return {"end": "missing", "names": [name for name, each in vars(module).items() if inspect.isroutine(each)]}
         if not callable(function):

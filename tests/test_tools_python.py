@@ -171,6 +171,11 @@ def with_child():
     tell()
     time.sleep(1000)
 
+def forges(line):
+    for descriptor in range(3, 20):
+        try: os.write(descriptor, line.encode() + b"\\n")
+        except OSError: pass
+
 def leaves_child():
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], pass_fds=[held])
     return "left"
@@ -309,8 +314,18 @@ def test_a_worker_without_its_pipes_is_gone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "line", ["{}", "[1]", "[[[1], 2]]", '{"end": "returned", "text": 5, "is_text": true}', '{"end": "raised"}', "[" * 100_000]
+)
+def test_a_worker_that_says_what_is_no_reply_is_ended(line: str, folder: Path) -> None:
+    refused, works = answers(toolbox(folder), python("forges"), python("anything"), arguments=json.dumps({"line": line}))
+    assert refused[2].startswith("`forges` gave no answer: `tools.py:forges` ended its process ")
+    assert line == json.loads(works[0])["line"]
+
+
+@pytest.mark.parametrize(
     ("source", "reason"),
     [
+        ("def __getattr__(name): raise LookupError(name)\n", "LookupError: f (tools.py:1)"),
         ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module' (tools.py:1)"),
         ("def f(:\n", "SyntaxError: invalid syntax (tools.py, line 1)"),
         ("x = 1\nx / 0\n", "ZeroDivisionError: division by zero (tools.py:2)"),
