@@ -41,6 +41,8 @@ class Sources:
         self.root = document.root
         self.others: dict[str, tuple[str, ...]] = {}
         self.origins: dict[int, str] = {}
+        self.taken: list[Path] = []
+        """Where these really lie, in the order of their names."""
         self.kept: list[Node] = []
         """Nodes whose ids are in `origins`: an id belongs to another object once its own is gone."""
 
@@ -120,7 +122,8 @@ def examine(
     found = in_order(document, (*document.findings, *trouble))
     if any(each.severity is Severity.ERROR for each in found):
         return Examined(None, found, document, sources)
-    return Examined(replace(literal(flow, references, sources), path=path), found, document, sources)
+    flow = replace(literal(flow, references, sources), path=path, taken=tuple(sources.taken))
+    return Examined(flow, found, document, sources)
 
 
 def literal(flow: Flow, references: Sequence[Reference], sources: Sources) -> Flow:
@@ -238,8 +241,10 @@ class Named:
 
     @classmethod
     def by(cls, sources: Sources, flow: Path, node: Node) -> "Named":
-        """The file that a value names."""
-        return cls(sources, flow, str(node.value), (sources.path_of(node), node.span))
+        """The file that a value names, and that the flow takes in."""
+        named = cls(sources, flow, str(node.value), (sources.path_of(node), node.span))
+        sources.taken.append(named.path)
+        return named
 
     def near(self, name: str) -> str | None:
         """What to say of a file beside the missing one that has nearly its name."""

@@ -329,6 +329,8 @@ class Flow:
     timeout: Duration | None = key("The longest the conversation may take; 15 min unless told", "5 min", default=None)
     path: Path = Path()
     """The file it was read from."""
+    taken: tuple[Path, ...] = ()
+    """The files it took its texts, its rows or its assistant from, links resolved."""
 
 
 # ── what the service says ────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,9 +1,10 @@
 """Remember which flows may run the author's code and call the author's URLs, as long as not one byte of either changes.
 
-A permission belongs to a path and to a fingerprint of everything that decides what would run: the flow file, what it names,
-and every file below its folder that Python could import. The fingerprint is taken again when a flow is about to be played.
-What remains is the moment between that and Python's own reading of a module: somebody who can write into the folder just
-then can slip another one in, as could anybody who may change the files of the person running them.
+A permission belongs to a path and to a fingerprint of everything that decides what would run: the flow file, the files it
+takes its assistant, texts or rows from, what it names, and every file below its folder that Python could import. The
+fingerprint is taken again when a flow is about to be played. What remains is the moment between that and Python's own reading
+of a module: somebody who can write into the folder just then can slip another one in, as could anybody who may change the
+files of the person running them.
 """
 
 import hashlib
@@ -89,8 +90,9 @@ def fingerprint(flow: Flow) -> str:
     except Problems as problems:
         raise TrustProblem(f"{flow.path}: {problems}") from problems
     named = [(use.what, *located(path.parent, use)) for use in dict.fromkeys(uses(flow))]
+    taken = [(os.path.relpath(file, path.parent), digest(file)) for file in flow.taken]
     files = [(name, digest(path.parent / name)) for name in importable(path.parent)]
-    return hashlib.sha256(json.dumps([FORMAT, own, named, files]).encode("utf-8", "backslashreplace")).hexdigest()
+    return hashlib.sha256(json.dumps([FORMAT, own, taken, named, files]).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def located(folder: Path, use: Use) -> tuple[str, ...]:

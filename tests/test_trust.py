@@ -303,7 +303,30 @@ def test_one_byte_more_is_exit_3_before_anything_is_sent(changed: str, tmp_path:
         file.write("\n")
     ended = run(tmp_path, "order.yaml", "--events", "-")
     assert (3, "") == (ended.code, ended.stdout)
-    assert "order.yaml, or a file it could import, changed since it was trusted; it would\n" in ended.stderr
+    assert "order.yaml, or a file it takes in or could import, changed since it was trusted; it would\n" in ended.stderr
+
+
+@pytest.mark.parametrize("changed", ["shared/shop.yaml", "prompt.md", "step.md", "rows.csv"])
+def test_what_a_flow_takes_in_is_part_of_it(changed: str, tmp_path: Path) -> None:
+    texts = {
+        "shared/shop.yaml": "model: m\ntools: [stock: {parameters: {colour: [red]}, python: 'shop.py:stock'}]\n",
+        "prompt.md": "Sell paint.",
+        "step.md": "Be brief.",
+        "rows.csv": "colour\nred\n",
+        "shop.py": "def stock(colour): return colour\n",
+        "order.yaml": "assistant: {use: shared/shop.yaml, instructions: {file: prompt.md}}\ncases: {file: rows.csv}\n"
+        "steps: [{user: 'Is ${colour} there?', run: {instructions: {file: step.md}}, expect: red}]\n",
+    }
+    (tmp_path / "shared").mkdir()
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    assert 0 == run(tmp_path, "trust", "order.yaml").code
+    assert 3 != run(tmp_path, "order.yaml").code
+    with (tmp_path / changed).open("a") as file:
+        file.write("\n")
+    ended = run(tmp_path, "order.yaml")
+    assert 3 == ended.code
+    assert "order.yaml, or a file it takes in or could import, changed since it was trusted" in ended.stderr
 
 
 def test_what_changes_during_a_run_is_not_run(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def permit(store: "Store", paths: Sequence[str]) -> int:
             continue
         say(_("{file} may").format(file=flow.path), *rows, *beside(flow))
         store.allow(flow)
-        say(_("trusted until {file}, or a file below its folder that Python could import, changes").format(file=flow.path))
+        say(_("trusted until {file}, or a file it takes in or could import, changes").format(file=flow.path))
     if is_ci(os.environ):
         click.echo(_("CI is set: there only `--allow-tools` counts, and no permission that was kept"), err=True)
     return Exit.PASSED
@@ -196,7 +196,11 @@ def refuse_untrusted(flows: "Sequence[Flow]") -> None:
             continue
         files.append(str(flow.path))
         if standing is Standing.CHANGED:
-            lines.append(_("{file}, or a file it could import, changed since it was trusted; it would").format(file=flow.path))
+            lines.append(
+                _("{file}, or a file it takes in or could import, changed since it was trusted; it would").format(
+                    file=flow.path
+                )
+            )
         else:
             lines.append(_("{file} is not trusted; it would").format(file=flow.path))
         lines += rows
