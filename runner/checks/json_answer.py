@@ -403,13 +403,14 @@ def reference_trouble(schema: Mapping[str, object]) -> Iterator[Problem]:
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
 
-    if any(mentions(inner, "$id") for inner in schema.values()):
+    if mentions(schema, "$id"):
         return  # a part with an address of its own changes where others lead
     written = dict.fromkeys(references_in(schema))
     if not written:
         return
     resource: Any = Resource.from_contents(schema, default_specification=DRAFT202012)
-    resolver: Any = Registry().resolver_with_root(resource)
+    # Crawled at once: else each look crawls all of it.
+    resolver: Any = Registry().with_resource("", resource).crawl().resolver()
     ended: set[str] = set()
     for reference in written:
         way: dict[str, None] = {}
