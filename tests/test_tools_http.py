@@ -18,6 +18,7 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
     "/problem": (201, "application/problem+json", b"[1, 2]"),
     "/text": (200, "text/plain", "bald ☀".encode()),
     "/latin": (200, "text/plain; charset=latin-1", "für".encode("latin-1")),
+    "/unknown": (500, "text/plain; charset=rot13", b"no such order"),
     "/punycode": (200, "text/plain; charset=PunyCode", b"bald-"),
     "/csv": (200, "text/csv", b"a,b"),
     "/unnamed": (200, "", b"bare"),
@@ -187,6 +188,7 @@ def test_a_server_is_not_asked_with_arguments_that_do_not_fit(orders: Orders) ->
             '`URL` answered 404: {"detail": "no such order"}',
         ),
         ("/silent", '{"error": "HTTP 503"}', "`URL` answered 503"),
+        ("/unknown", '{"error": "HTTP 500: no such order"}', "`URL` answered 500: no such order"),
         (
             "/moved",
             '{"error": "HTTP 307"}',

@@ -70,9 +70,8 @@ def read(url: str, response: httpx.Response, body: bytes) -> str:
             _("`{url}` answered with {kind}, which is neither JSON nor plain text").format(url=url, kind=kind or "?")
         )
     try:
-        charset = codecs.lookup(response.charset_encoding or "utf-8").name
-        text = body.decode("utf-8" if charset in ENDLESS else charset, "strict" if good else "replace")
-    except (LookupError, ValueError) as error:
+        text = decoded(body, response.charset_encoding or "utf-8", "strict" if good else "replace")
+    except ValueError as error:
         raise Unanswered(_("`{url}` answered with text that is not UTF-8").format(url=url)) from error
     if good and is_json:
         try:
@@ -80,6 +79,15 @@ def read(url: str, response: httpx.Response, body: bytes) -> str:
         except (ValueError, RecursionError) as error:
             raise Unanswered(_("`{url}` answered with JSON that cannot be read").format(url=url)) from error
     return text
+
+
+def decoded(body: bytes, charset: str, errors: str) -> str:
+    """The body as text, by UTF-8 where no such encoding is known; raise ValueError for what it cannot decode."""
+    try:
+        codec = codecs.lookup(charset).name
+        return body.decode("utf-8" if codec in ENDLESS else codec, errors)
+    except LookupError:
+        return body.decode("utf-8", errors)
 
 
 def no_number(name: str) -> object:
