@@ -152,6 +152,13 @@ def test_a_message_holds_a_formula(message: str, formula: str) -> None:
     assert calculate(formula)
 
 
+def test_a_formula_that_is_too_long_is_not_cut_to_another_value() -> None:
+    formula = "+".join(["1"] * 80)
+    assert formula == formula_in(f"What is {formula}?")
+    with pytest.raises(ValueError, match=r"^too long$"):
+        calculate(formula)
+
+
 @pytest.mark.parametrize(
     "message", ["Hello.", "On 2026-11-23 we meet.", "23/11/2026", "Order 1234", "max", "1 2 3", "a + b", ""]
 )

@@ -280,7 +280,8 @@ SIGNS = (
     (r"(?<=\d),(?=\d{3}(?!\d))", ""),
 )
 WORD = r"sqrt|abs|round|min|max"
-FORMULA = rf"(?:(?:{WORD})\(|[-(\d.])(?:(?:{WORD})\(|\bpi\b|[\d\s.,()+\-*/%]){{0,98}}(?:\bpi\b|[\d)%])"
+PART, END = rf"(?:(?:{WORD})\(|\bpi\b|[\d\s.,()+\-*/%])", r"(?:\bpi\b|[\d)%])"
+FORMULA = rf"(?:(?:{WORD})\(|[-(\d.]){PART}{{0,98}}{END}"
 CALCULATES = rf"[\d)%]\s*[-+*/%]{{1,2}}\s*(?:[-(\d.]|pi\b|{WORD})|(?:{WORD})\(.+\)"
 DATE = r"\d{4}([-/])\d{1,2}\1\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}"
 
@@ -290,8 +291,14 @@ def formula_in(message: str) -> str:
     text = unicodedata.normalize("NFKC", message)
     for words, sign in SIGNS:
         text = re.sub(words, sign, text, flags=re.IGNORECASE)
-    found = (balanced(match[0]) for match in re.finditer(FORMULA, text))
+    found = (balanced(whole(match)) for match in re.finditer(FORMULA, text))
     return next((formula for formula in found if re.search(CALCULATES, formula) and not re.fullmatch(DATE, formula)), "")
+
+
+def whole(found: re.Match[str]) -> str:
+    """The formula to its end: cut at any length, it would have another value."""
+    rest = re.match(rf"{PART}*{END}", found.string[found.end() :])
+    return found[0] + (rest[0] if rest else "")
 
 
 def balanced(formula: str) -> str:
