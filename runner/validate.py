@@ -273,25 +273,28 @@ def kinds_of(schema: Schema) -> frozenset[str]:
     return frozenset(("null", "boolean", "number", "string", "array", "object"))
 
 
-def likeness(schema: Schema, instance: object) -> tuple[int, bool, int]:
-    """How well a value fits: has a mapping the one word that marks it, and what is required, and how many keys do they share?
-    Is a list's first item of the right kind?"""
+def likeness(schema: Schema, instance: object) -> tuple[int, bool, bool, bool, int]:
+    """How well a value fits: has a mapping the one word that marks it, what is required and no more keys than it may, known
+    keys only, what is required, and how many keys do they share? Is a list's first item of the right kind?"""
     schema = resolved(schema)
     if isinstance(instance, list):
-        return (int(bool(instance) and kind_of(instance[0]) in kinds_of(schema.get("items", {}))), True, 0)
+        return (int(bool(instance) and kind_of(instance[0]) in kinds_of(schema.get("items", {}))), True, True, True, 0)
     if not isinstance(instance, dict):
-        return (0, True, 0)
-    properties = schema.get("properties", {})
-    marks = [instance[name] == each["enum"][0] for name, each in properties.items() if name in instance and is_mark(each)]
+        return (0, True, True, True, 0)
+    properties, needed = schema.get("properties", {}), schema.get("required", ())
+    marks = [instance[name] == properties[name]["enum"][0] for name in needed if name in instance and is_mark(properties[name])]
+    complete = all(name in instance for name in needed)
     return (
         1 if any(marks) else -1 if marks else 0,
-        all(name in instance for name in schema.get("required", ())),
+        complete and len(instance) <= schema.get("maxProperties", len(instance)),
+        instance.keys() <= properties.keys(),
+        complete,
         len(instance.keys() & properties.keys()),
     )
 
 
 def is_mark(schema: Schema) -> bool:
-    """Whether a key can have one value only, and so tells one form from another."""
+    """Whether a key that is needed can have one value only, and so tells one form from another."""
     return len(schema.get("enum", ())) == 1
 
 
@@ -588,6 +591,9 @@ def missing_key(error: Error, place: Place) -> Iterator[Found]:
     holder = place.name
     if key == "function" and isinstance(place.node.value, dict) and "name" in place.node.value:
         return  # what is said about `name` says where all of it belongs
+    if key == "type" and isinstance(place.node.value, dict) and "function" in place.node.value:
+        yield without_type(holder)
+        return
     if isinstance(place.node.value, dict) and place.node.value and (near := nearest(key, place.node.value)):
         known = error.schema.get("properties", {})
         if near not in known:

@@ -184,6 +184,12 @@ SLOW = {
         + "]}}]\n",
         "sample-arguments",
     ),
+    "references": (
+        "assistant: {model: m, tools: [f: {returns: a, parameters: {type: object, $defs: {"
+        + ", ".join(f"a{n}: {{$anchor: x{n}, items: {{$ref: '#x{n}'}}}}" for n in range(1_500))
+        + ", b: {$ref: '#y'}}}}]}\nsteps: [{user: hi, expect: hi}]\n",
+        "bad-schema",
+    ),
     "one schema": (
         FLOW.replace("expect: hi", "expect: {json: {schema: {enum: [" + "word, " * MANY + "word]}}}"),
         "too-large",
