@@ -332,6 +332,16 @@ def test_where_nothing_is_declared_a_number_is_also_its_spelling() -> None:
         ({"unit": "k"}, [("impossible", '`unit` is declared as one of "c", "f", so it is never "k"', None)]),
         ({"words": "a"}, [("impossible", '`words` is declared as `array`, so it is never "a"', None)]),
         ({"words": [["a"]]}, [("impossible", '`words[0]` is declared as `string`, so it is never ["a"]', None)]),
+        (
+            {"order_id": {"contians": "12"}},
+            [
+                (
+                    "impossible",
+                    '`order_id` is declared as `string`, so it is never {"contians": "12"}',
+                    "did you mean `contains`?",
+                )
+            ],
+        ),
         ({"size": "some"}, [("impossible", '`size` is declared as one of "all", so it is never "some"', None)]),
         ({"parcel": {"cod": "x"}}, [("unknown-argument", "no argument `parcel.cod` is declared", "did you mean `code`?")]),
         (

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
 
 from runner.checks.allowance import TookTooLong
@@ -13,6 +14,7 @@ from runner.checks.json_answer import (
     BadSchema,
     NotJson,
     depth,
+    judges_text,
     kind_of,
     loaded,
     misfit,
@@ -25,6 +27,7 @@ from runner.checks.json_answer import (
 from runner.checks.reader import shorten
 from runner.forms import Scalar, Value
 from runner.model import Expectation, Outcome, Turn
+from runner.registry import checks
 from runner.words import _, listed, nearest
 
 __all__ = ["Difference", "difference", "differences", "dumps", "fault", "plain", "read", "trouble", "typed", "written"]
@@ -421,7 +424,7 @@ def amiss(name: str, expected: object, schema: object, root: Schema) -> Iterator
     value = declared(expected, schema, root)
     # A text with a name in it may become anything.
     if name and not (isinstance(expected, str) and "${" in expected) and not possible(value, schema, root):
-        yield "impossible", cannot_be(name, value, known), None
+        yield "impossible", cannot_be(name, value, known), meant_check(expected)
     elif isinstance(expected, Mapping):
         for key, inner_value in expected.items():
             path = f"{name}.{key}" if name else str(key)
@@ -432,6 +435,14 @@ def amiss(name: str, expected: object, schema: object, root: Schema) -> Iterator
     elif isinstance(expected, list | tuple):
         for at, item in enumerate(expected):
             yield from amiss(f"{name}[{at}]", item, item_of(known), root)
+
+
+def meant_check(expected: object) -> str | None:
+    """What to write for the first key of a mapping that is nearly a check's name."""
+    known = sorted(name for name in checks if judges_text(name))
+    keys = islice(expected, MOST_NAMES) if isinstance(expected, Mapping) else ()
+    close = next((near for key in keys if key not in known and (near := nearest(str(key), known))), None)
+    return _("did you mean `{name}`?").format(name=close) if close else None
 
 
 def amiss_within(expected: Mapping[str, object], inner: tuple[Expectation, ...]) -> Iterator[Problem]:
