@@ -235,7 +235,7 @@ class Named:
             raise self.refusal(
                 "file-outside", _("`{file}` is a hidden file").format(file=name), _("use a file without a dot before its name")
             )
-        if not self.path.exists():
+        if not self.exists():
             message = _("there is no file `{file}`").format(file=name)
             raise self.refusal("file-missing", message, self.near(name) or _("the path starts in the folder of this file"))
 
@@ -245,6 +245,12 @@ class Named:
         named = cls(sources, flow, str(node.value), (sources.path_of(node), node.span))
         sources.taken.append(named.path)
         return named
+
+    def exists(self) -> bool:
+        try:
+            return self.path.exists()
+        except OSError:  # a name that is too long, or a folder that is closed to us
+            return False
 
     def near(self, name: str) -> str | None:
         """What to say of a file beside the missing one that has nearly its name."""

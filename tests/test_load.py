@@ -274,6 +274,7 @@ def functions(*lines: str) -> str:
         ("star.py:anything", None),
         ("link.py:get_order", "file-outside"),
         ("../outside.py:get_order", "file-outside"),
+        ("a" * 300 + ".py:get_order", "file-missing"),
         (".hidden.py:get_order", "file-outside"),
         ("folder.py:get_order", "unreadable-file"),
         ("pipe.py:get_order", "unreadable-file"),
