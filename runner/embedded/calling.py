@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from runner.embedded.calculator import formula_in
 from runner.embedded.filling import Text, fill
 from runner.embedded.objects import Json
 from runner.embedded.vocabulary import acts, in_order, name_words, reads, stem, words
@@ -184,6 +185,8 @@ def refers_back(message: str) -> bool:
     """Whether a message speaks of what was said before: by a pronoun, or by nothing but a verb."""
     if re.search(BACK, message):
         return True
+    if re.search(r"[^\d-]", formula_in(message)):
+        return False  # a calculation stands for itself; digits and hyphens may be a number of an order
     return all(acts(word) for word in in_order(re.sub(GRAMMAR, " ", message)))
 
 
