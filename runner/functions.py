@@ -34,7 +34,7 @@ class NoResult(Exception):
 
 
 class Raised(Exception):
-    """A function raised, or does not take what it was sent. The exception's text is a sentence for people."""
+    """A function raised. The exception's text is a sentence for people."""
 
     def __init__(self, sentence: str, said: str) -> None:
         super().__init__(sentence)
@@ -227,7 +227,7 @@ def understood(function: PythonFunction, reply: Mapping[str, Any]) -> Returned:
             sentence = _("`{function}` raised {error}").format(function=function, error=shown(reply))
             raise Raised(sentence, reply["text"] if reply["text"].strip() and reply["kind"] != "KeyError" else named(reply))
         case "unsuited":
-            raise Raised(*unsuited(function, reply))
+            sentence = unsuited(function, reply)
         case "unloaded":
             sentence = _("`{file}` cannot be loaded: {error}").format(file=function.file, error=shown(reply))
         case "missing":
@@ -264,19 +264,14 @@ def missing(function: PythonFunction, names: list[str]) -> str:
     return sentence
 
 
-def unsuited(function: PythonFunction, reply: Mapping[str, Any]) -> tuple[str, str]:
-    """What is wrong with the arguments, for people and for a model."""
+def unsuited(function: PythonFunction, reply: Mapping[str, Any]) -> str:
+    """Why the function does not take arguments that fit what is declared: the two were written by the same author."""
     lacking, unknown = reply["missing"], reply["unknown"]
     if lacking:
-        sentence = _("`{function}` needs {names}, which the call does not have").format(
-            function=function, names=listed(lacking)
-        )
-        return sentence, f"missing arguments: {', '.join(lacking)}"
+        return _("`{function}` needs {names}, which the call does not have").format(function=function, names=listed(lacking))
     if unknown:
-        sentence = _("`{function}` has no parameter for {names}").format(function=function, names=listed(unknown))
-        return sentence, f"unknown arguments: {', '.join(unknown)}"
-    sentence = _("`{function}` does not take what the call has: {reason}").format(function=function, reason=reply["reason"])
-    return sentence, str(reply["reason"])
+        return _("`{function}` has no parameter for {names}").format(function=function, names=listed(unknown))
+    return _("`{function}` does not take what the call has: {reason}").format(function=function, reason=reply["reason"])
 
 
 def unfit(function: PythonFunction, reply: Mapping[str, Any]) -> str:
