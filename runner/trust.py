@@ -2,9 +2,9 @@
 
 A permission belongs to a path and to a fingerprint of everything that decides what would run: the flow file, the files it
 takes its assistant, texts or rows from, what it names, and every file below its folder that Python could import. The
-fingerprint is taken again when a flow is about to be played. What remains is the moment between that and Python's own reading
-of a module: somebody who can write into the folder just then can slip another one in, as could anybody who may change the
-files of the person running them.
+fingerprint is taken again when a conversation begins. What remains is the time between that and Python's own reading of a
+module, at its first call: somebody who can write into the folder just then can slip another one in, as could anybody who may
+change the files of the person running them.
 """
 
 import hashlib
