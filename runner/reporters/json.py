@@ -1,6 +1,7 @@
 """A run as one JSON document, for machines: the Report as it is."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -35,10 +36,23 @@ def compact(text: str) -> str:
     from runner.checks import arguments
     from runner.forms import Scalar
 
+    def number(spelling: str) -> Scalar:
+        return Scalar(float(spelling), spelling)
+
     try:
-        return arguments.dumps(json.loads(text, parse_float=lambda spelling: Scalar(float(spelling), spelling)))
+        return arguments.dumps(json.loads(text, parse_float=number, parse_constant=refuse, object_pairs_hook=unique))
     except (ValueError, RecursionError):
         return text
+
+
+def refuse(constant: str) -> object:
+    raise ValueError(constant)
+
+
+def unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError
+    return found
 
 
 def dumps(value: object, indent: int | None = None) -> str:
