@@ -35,6 +35,7 @@ SHAPE: Final = re.compile(
 NAME: Final = r"[^\W\d]\w*"
 TEMPLATE: Final = re.compile(rf"{{{{\s*({NAME})\s*}}}}")
 KEY: Final = r"[^\W\d][\w-]*"
+WIDE_KEY: Final = re.compile(rf"(?P<key>[{{,]\s*{KEY})：\s*")
 HEX: Final = "[0-9a-fA-F]"
 BAD_ESCAPE: Final = re.compile(rf"\\(?:x(?!{HEX}{{2}})|u(?!{HEX}{{4}})|U(?!{HEX}{{8}})|[^0abt\tnvfre \"/\\N_LPxuU])")
 
@@ -327,7 +328,7 @@ def colon_inside(failure: Failure, index: int) -> Iterator[Fix]:
     if not found["key"] or colon is None or found["value"][0] in "[{\"'|>":
         return
     begin = found.start("value")
-    if found["key"] in STRUCTURED | LISTS and re.match(r"[a-z_]+: ", found["value"]):
+    if found["key"] in STRUCTURED | LISTS | {"calls"} and re.match(rf"{KEY}: ", found["value"]):
         message = _("this key belongs below `{key}:`, on a line of its own").format(key=found["key"])
         yield on_its_own_line(found, index, message)
     sign = "`:`" if colon.end() == len(found["value"]) else "`: `"
@@ -371,6 +372,15 @@ def inside_brackets(failure: Failure, index: int) -> Iterator[Fix]:
         start, end = wrong
         message = _("inside brackets this text needs quotes")
         yield Fix("needs-quotes", message, (index, begin + start, begin + end), {index: line[:begin] + changed})
+
+
+def wide_colon_in_braces(failure: Failure, index: int) -> Iterator[Fix]:
+    """`{get_order： {…}}`: no text of several words can hold a brace."""
+    line = failure.lines[index]
+    if found := WIDE_KEY.search(line):
+        colon = found.end("key")
+        code, message = sign_trouble("：")
+        yield Fix(code, message, (index, colon, colon + 1), {index: WIDE_KEY.sub(r"\g<key>: ", line)})
 
 
 def quoted_items(value: str) -> tuple[str, tuple[int, int] | None]:
@@ -645,6 +655,7 @@ LINE_RULES: Final[tuple[Rule, ...]] = (
     braces,
     first_sign,
     colon_inside,
+    wide_colon_in_braces,
     inside_brackets,
     unclosed_bracket,
     after_bracket,
@@ -723,7 +734,9 @@ def reasons() -> dict[str, tuple[str, str]]:
 
 FREE: Final = frozenset({"metadata", "parameters", "returns", "when", "arguments", "json", "variables"})
 """Keys below which any value may stand."""
-STRUCTURED: Final = frozenset({"", "assistant", "thread", "run", "save", "variables", "metadata"})
+STRUCTURED: Final = frozenset(
+    {"", "assistant", "thread", "run", "save", "variables", "metadata", "parameters", "arguments", "when"}
+)
 """Keys, and the file itself, whose value is never a text."""
 LISTS: Final = frozenset({"steps", "expect", "tools", "messages", "not", "any", "all", "cases", "replies"})
 """Keys whose list never holds longer texts."""
@@ -905,12 +918,31 @@ def keys_that_are_not(place: Place) -> Iterator[Diagnostic]:
                 yield found_at(
                     "missing-space", message, span.line, colon, colon + 1, write(rewritten(line, colon + 1, colon + 1, " "))
                 )
+            elif value.value is None and not value.spelling and (at := wide_colon(line, begin, key)):
+                code, message = sign_trouble(line[at])
+                yield found_at(code, message, span.line, at, at + 1, write(narrowed_within(line, node)))
         elif wrong is not None and wrong <= begin + len(key) and (wrong >= begin or not line[wrong:begin].strip()):
             code, message = sign_trouble(line[wrong])
             yield found_at(code, message, span.line, wrong, wrong + 1, write(narrow))
         elif re.match(r"-[A-Za-z]", key):
             hint = write(rewritten(line, begin + 1, begin + 1, " "))
             yield found_at("missing-space", _("a space is missing after `-`"), span.line, begin, begin + 1, hint)
+
+
+def wide_colon(line: str, begin: int, key: str) -> int | None:
+    """Where the full-width colon stands that made a key, without quotes, of `key： value`."""
+    return line.index("：", begin) if re.match("[^：]+：", key) and line.startswith(key, begin) else None
+
+
+def narrowed_within(line: str, node: Node) -> str:
+    """The line with plain colons in the keys of a mapping in braces."""
+    assert isinstance(node.value, dict)
+    for key, value in reversed(node.value.items()):
+        begin = node.keys[key].column - 1
+        if value.value is None and (colon := wide_colon(line, begin, key)):
+            rest = key[colon + 1 - begin :].lstrip(" \u3000\u00a0")
+            line = line[:colon] + f": {rest}".rstrip() + line[begin + len(key) :]
+    return line
 
 
 def settings_beside_their_name(place: Place) -> Iterator[Diagnostic]:

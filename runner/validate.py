@@ -1079,6 +1079,8 @@ def line_of_a_tool(key: str, actual: str, written: str, place: Place) -> str | N
         named = names_in(value) if isinstance(value, list) else ()
         return write(f"parameters: {{{', '.join(f'{name}: string' for name in named) or 'order_id: string'}}}")
     if key == "when" and actual != "object":
+        if isinstance(value, str) and (pair := re.fullmatch(r"(\w+): +(\S.*)", value)):
+            return write(f"when: {{{pair[1]}: {pair[2]}}}")
         return _("name the argument: {line}").format(line=f"when: {{order_id: {written or '…'}}}")
     if key == "replies":
         line = f"- {written_keys(value)}" if isinstance(value, dict) and value else f"- returns: {written or '…'}"
