@@ -407,9 +407,31 @@ class Linter:
             if entry.when:
                 room = self.room
                 room_left = self.affords(entry.when, function.parameters)
-                found = trouble(entry.when, function.parameters) if room_left else self.too_much(room)
-                for code, message, what in found:
+                found = list(trouble(entry.when, function.parameters) if room_left else self.too_much(room))
+                for code, message, what in found or self.never(function, entry.when):
                     yield self.report(code, message, item.value["when"], what)
+
+    def never(self, function: Function, when: Mapping[str, object]) -> Iterator[tuple[str, str, str | None]]:
+        """Why no call that fits the parameters has such arguments. Mappings are not judged: they may be checks, or parts."""
+        from runner.checks.arguments import dumps, fault, typed
+        from runner.checks.json_answer import written_trouble
+
+        values = {
+            name: value for name, value in when.items() if not isinstance(value, list | Mapping) and "${" not in str(value)
+        }
+        if not values or is_simple(function.parameters):
+            return
+        self.judged += 1
+        if self.judged > MOST_JUDGED or any(written_trouble(function.parameters)):
+            return
+        kept = ("$schema", "$defs", "definitions", "properties")
+        schema = {"type": "object"} | {key: value for key, value in function.parameters.items() if key in kept}
+        if reason := fault(dumps(typed(values, function.parameters)), schema):
+            yield (
+                "impossible",
+                _("the arguments of `{tool}` do not fit: {reason}").format(tool=function.name, reason=reason),
+                None,
+            )
 
     def sampled(self, step: Step, node: Node, offer: Offer) -> Iterator[Diagnostic]:
         """The calls of a step's sample: of tools that are offered, with arguments that fit."""
