@@ -511,7 +511,9 @@ def unknown_key(error: Error, place: Place) -> Iterator[Found]:
     known = tuple(error.schema["properties"])
     definitions = flow_schema_definitions()
     if error.schema is definitions["Checks"]:
-        yield unknown_check(key, place)
+        assert isinstance(place.node.value, dict)
+        if key not in beside_calls(place.node.value)[1:]:  # what is said about the first one holds for all of them
+            yield unknown_check(key, place)
     elif "returns" in known:
         yield from unknown_function_key(key, known, place)
     elif (
@@ -578,6 +580,8 @@ def unknown_check(name: str, place: Place) -> Found:
         return Found("unknown-check", message, write(f"{match[1]}: {inline(match[2])}"), name)
     in_list = bool(place.path) and isinstance(place.path[-1], int)
     assert isinstance(place.node.value, dict)
+    if line := call_and_more(place.node.value, name):
+        return Found("unknown-check", message, write(f"- {line}" if in_list else line), name)
     if line := written_check(name, place.node.value[name].plain):
         return Found("unknown-check", message, write(f"- {line}" if in_list else line), name)
     hint = suggestion(meant_check(name) or name, sorted(checks))
@@ -839,6 +843,12 @@ def too_large(error: Error, place: Place) -> Iterator[Found]:
         return
     if {"role", "content"} & place.node.value.keys():
         return  # the unknown key says how a message is written
+    if any(call_and_more(place.node.value, key) for key in place.node.value):
+        return  # the unknown check says what all of it is
+    if is_expected_call(place) and (line := expected_call(place.node.value)):
+        message = _("one list item holds `{first}` and `{second}`").format(first=first, second=second)
+        yield Found("two-in-one-item", message, write(f"calls: {line}"), second)
+        return
     hint = _("give `{key}` a line of its own that starts with `- `").format(key=second)
     yield Found(
         "two-in-one-item", _("one list item holds `{first}` and `{second}`").format(first=first, second=second), hint, second
@@ -889,6 +899,86 @@ def without_password(text: str) -> str:
 def example_of(error: Error, place: Place) -> str | None:
     examples = error.schema.get("examples", ())
     return _("for example: {line}").format(line=f"{place.path[-1]}: {inline(examples[0])}") if examples and place.path else None
+
+
+# ── expected calls ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+CALL_ELSEWHERE: Mapping[str, str] = (
+    dict.fromkeys(("name", "function", "tool_name"), "tool")
+    | dict.fromkeys(("args", "argument", "parameters", "params", "input", "with"), "arguments")
+    | {"count": "times", "result": "output", "returns": "output"}
+)
+"""What people call the keys of an expected call."""
+LONGEST_VALUE = 60
+"""Of an author's own value in a line to write."""
+
+
+def is_expected_call(place: Place) -> bool:
+    """Whether this is the value of the check `calls`, or an item of it."""
+    path = place.path[:-1] if isinstance(place.path[-1], int) else place.path
+    return path[-1:] == ("calls",) and path[-2:-1] != ("sample",)
+
+
+def call_keys() -> Mapping[str, Schema]:
+    keys: Mapping[str, Schema] = flow_schema_definitions()["ExpectedCall"]["properties"]
+    return keys
+
+
+def expected_call(entries: Mapping[str, Node]) -> str | None:
+    """A call written right, that stands there with its name and its keys, or its arguments, side by side."""
+    stated = {meant: node.plain for key, node in entries.items() if (meant := meant_call_key(key))}
+    others = {key: node.plain for key, node in entries.items() if not meant_call_key(key)}
+    if "tool" not in stated and others:
+        name, arguments = next(iter(others.items()))
+        if not isinstance(arguments, dict | None):
+            return None
+        del others[name]
+        if not stated and all(isinstance(value, dict | None) for value in others.values()):
+            return None  # another call
+        others |= arguments or {}
+        if not stated:
+            return flow({name: others})
+        stated = {"tool": name, **({"arguments": others} if others else {}), **stated}
+    elif others:
+        return None
+    return flow({key: stated[key] for key in call_keys() if key in stated}) if "tool" in stated else None
+
+
+def meant_call_key(key: str) -> str | None:
+    return key if key in call_keys() else CALL_ELSEWHERE.get(plain_name(key))
+
+
+def beside_calls(entries: Mapping[str, Node]) -> list[str]:
+    """Keys of an expected call that stand level with `calls`."""
+    return [key for key in entries if "calls" in entries and key in call_keys() and key not in checks]
+
+
+def call_and_more(entries: Mapping[str, Node], name: str) -> str | None:
+    """The check `calls` with the keys below it that stand level with it, `name` among them."""
+    beside = beside_calls(entries)
+    if name not in beside:
+        return None
+    called = entries["calls"]
+    own = called.value if isinstance(called.value, dict) else {called.spelling: called.holding({})}
+    if isinstance(called.value, list) or len(own) != 1:
+        return None
+    line = expected_call({**own, **{key: entries[key] for key in beside}})
+    return f"calls: {line}" if line else None
+
+
+def flow(value: object) -> str:
+    """A value on one line, as an author writes it; what is long within it is left out."""
+    if isinstance(value, dict):
+        entries = (f"{inline(str(key))}: {'' if each is None else brief(each)}" for key, each in value.items())
+        return "{" + ", ".join(entries) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(brief, value)) + "]"
+    return inline(value)
+
+
+def brief(value: object) -> str:
+    line = flow(value)
+    return line if len(line) <= LONGEST_VALUE else "{…}" if isinstance(value, dict) else "…"
 
 
 # ── tools ────────────────────────────────────────────────────────────────────────────────────────────────────────────
