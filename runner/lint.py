@@ -30,6 +30,10 @@ MOST_NAMES = 100
 """Among so many names a misspelt one is looked for."""
 MOST_JUDGED = 20
 """Sampled calls compared with a JSON Schema, each of which may take a while."""
+MOST_WRITTEN = 5
+"""Tools are named in a line to write."""
+NO_CALL = ("none", "no", "nothing", "never", "false", "0")
+SOME_CALL = ("any", "some", "yes", "true")
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What every service takes for a function's name."""
 OF_A_RUN = frozenset(key.name for key in keys_of(RunOverrides))
@@ -326,7 +330,9 @@ class Linter:
     def offered(self, each: Expectation, wanted: Sequence[str], offer: Offer, negated: bool) -> Iterator[Diagnostic]:
         for name in wanted:
             if offer.lacks(name):
-                yield self.at("tool-not-offered", not_offered(name, negated), each.span, self.way_to_offer(name, offer.names))
+                hint = other_calls(name, offer.names) if each.name == "calls" else None
+                hint = hint or self.way_to_offer(name, offer.names)
+                yield self.at("tool-not-offered", not_offered(name, negated), each.span, hint)
 
     def way_to_offer(self, name: str, known: Collection[str]) -> str:
         if near := nearest(name, islice(known, MOST_NAMES)):
@@ -593,6 +599,22 @@ def not_offered(name: str, negated: bool = False) -> str:
     if negated:
         return _("the assistant has no tool `{name}`, so this can never fail").format(name=name)
     return _("the assistant has no tool `{name}`").format(name=name)
+
+
+def other_calls(text: str, known: Collection[str]) -> str | None:
+    """The line to write where the text of `calls` is no tool's name: several, a call with arguments, a word for none or any."""
+    named = re.split(r"\s*,\s*", text)
+    if len(named) > 1 and all(each in known for each in named):
+        return _("write: {line}").format(line=f"calls: [{', '.join(named)}]")
+    if called := re.fullmatch(r"(\w+): *(\{.*\})", text):
+        return _("write: {line}").format(line=f"calls: {{{called[1]}: {called[2]}}}")
+    word = text.casefold()
+    if not known or len(known) > MOST_WRITTEN or word not in NO_CALL + SOME_CALL:
+        return None
+    line = ", ".join(f"{{calls: {each}}}" for each in known)
+    if len(known) > 1:
+        line = f"{{any: [{line}]}}"
+    return _("write: {line}").format(line=f"not: {line}" if word in NO_CALL else line[1:-1])
 
 
 def function_nodes(node: Node) -> tuple[Node, Node]:
