@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from runner import engine
+from runner.clean import Redactor
 from runner.embedded.service import Service
 from runner.events import CaseEnded, Event
 from runner.model import Asks, ByHttp, ByPython, Flow, Function, Replies, Returns, Step, Tool
@@ -16,6 +17,7 @@ from runner.plan import Case
 from runner.registry import targets
 from runner.targets import Connection, Target
 from runner.transport.embedded import BASE_URL, EmbeddedTransport
+from runner.wire.assistant_api import tokens
 
 __all__ = ["Call", "Rehearsal", "answered_by", "functions_of", "rehearse"]
 
@@ -73,7 +75,8 @@ class Recorder(httpx.AsyncBaseTransport):
 
     def write_down(self, method: str, path: str, content: bytes) -> None:
         body = json.loads(self.named(content.decode())) if content else None
-        call = Call(method, path, body)
+        secrets = tokens(body) if isinstance(body, dict) else ()
+        call = Call(method, path, json.loads(Redactor(secrets).redact(json.dumps(body))) if secrets else body)
         polls = method == "GET" and path.rpartition("/")[0].endswith("/runs")
         if polls and self.calls and replace(call, repeated=True) == self.calls[-1]:
             return
