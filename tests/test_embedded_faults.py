@@ -75,6 +75,7 @@ EVERY = ", ".join(CALLS)
         ("stall", "`stall` needs its seconds; write it like `stall:30`"),
         ("stall:", "`stall` needs its seconds; write it like `stall:30`"),
         ("stall:nan", "`nan` is no number of seconds"),
+        ("429:２", "`２` is no number of seconds"),
         ("429:-1", "`-1` is no number of seconds"),
         ("500:2", "`500` takes no value"),
         ("html:x", "`html` takes no value"),

@@ -79,7 +79,7 @@ def parse(text: str) -> Fault:
         raise ValueError(_("there is no fault `{kind}`; there are {kinds}").format(kind=kind, kinds=", ".join(KINDS)))
     if kind == "stall" and not value:
         raise ValueError(_("`stall` needs its seconds; write it like `stall:30`"))
-    if kind in WITH_SECONDS and value and not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", value):
+    if kind in WITH_SECONDS and value and not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", value):
         raise ValueError(_("`{value}` is no number of seconds").format(value=value))
     if value and kind not in (*WITH_SECONDS, *RUN_KINDS):
         raise ValueError(_("`{kind}` takes no value").format(kind=kind))
