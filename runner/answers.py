@@ -2,15 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from runner.model import Message, Role, RunStatus, SavedValue, Tool, ToolCall, Turn, Usage
+from runner.model import Message, Role, RunStatus, SavedValue, ToolCall, Turn, Usage
 from runner.words import _
 
-__all__ = ["answered", "by_declared_name", "completed", "picture_sources", "saved", "whole"]
+__all__ = ["answered", "picture_sources", "saved", "whole"]
 
 PAINTERS = frozenset({"text_to_image", "wanx"})
 """Tools whose output tells where a picture is; other tools name pages too."""
@@ -30,48 +29,6 @@ def answered(messages: Sequence[Message], run_id: str) -> tuple[Message, ...]:
     theirs = [message for message in reversed(messages) if message.role == Role.ASSISTANT]
     return tuple(message for message in theirs if message.run_id == run_id) or tuple(
         message for message in theirs if not message.run_id
-    )
-
-
-def completed(listed: Iterable[ToolCall], given: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
-    """The calls that the service lists, with what we know of those we answered; then the answered ones it does not list.
-
-    They are told apart by their ids; where one has none, or another one, by what was called, in order.
-    """
-    calls, rest = list(listed), list(given)
-    unknown = [place for place, call in enumerate(calls) if call.is_function]
-    for same in (same_id, same_call):
-        for place in tuple(unknown):
-            call = calls[place]
-            ours = next((each for each in rest if same(call, each)), None)
-            if ours is not None:
-                calls[place] = replace(call, output=call.output or ours.output, trouble=ours.trouble)
-                rest.remove(ours)
-                unknown.remove(place)
-    return (*calls, *rest)
-
-
-def same_id(call: ToolCall, other: ToolCall) -> bool:
-    return bool(call.id) and call.id == other.id
-
-
-def same_call(call: ToolCall, other: ToolCall) -> bool:
-    return call.name == other.name and (not (call.id and other.id) or call.arguments == other.arguments)
-
-
-OTHER_NAMES = {"wanx": "text_to_image", "search": "quark_search"}
-"""Older names of tools, and what they are called now."""
-
-
-def by_declared_name(calls: Iterable[ToolCall], tools: Sequence[Tool]) -> tuple[ToolCall, ...]:
-    """The calls, each called what the author calls the tool: a service may use the other one of two names."""
-    declared = {tool.name for tool in tools}
-    known = {old: new for one, other in OTHER_NAMES.items() for old, new in ((one, other), (other, one))}
-    return tuple(
-        replace(call, name=known[call.name])
-        if call.name not in declared and not call.is_function and known.get(call.name) in declared
-        else call
-        for call in calls
     )
 
 

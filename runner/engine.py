@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from runner.answers import answered, by_declared_name, completed, picture_sources, saved, whole
+from runner.answers import answered, picture_sources, saved, whole
+from runner.calls import Answers, asks_again, by_declared_name, completed, identity
 from runner.events import (
     AnswerReceived,
     Called,
@@ -85,8 +86,6 @@ ATTEMPTS = 4
 LONGEST_BACKOFF = 8.0
 LONGEST_WISH = 60.0
 """A service that asks to be left alone for longer is not waited for."""
-LAG_SECONDS = 5.0
-"""How long a service may go on showing calls without an id after it took their outputs; later they are new calls."""
 BILLS = frozenset({"CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"})
 """Codes of a 429 that no waiting helps against."""
 
@@ -195,33 +194,6 @@ class Operation:
 
     id: str = ""
     request_id: str = ""
-
-
-@dataclass(slots=True)
-class Answers:
-    """What the author's functions answered in one run. Two calls are the same when their id, name and arguments are; a call
-    without an id is told apart by its place in the action."""
-
-    given: list[ToolCall] = field(default_factory=list)
-    """The calls with their outputs, in order."""
-    taken: set[tuple[str, str, str]] = field(default_factory=set)
-    """The calls whose outputs the service has."""
-    newest: tuple[ToolCall, ...] = ()
-    """The calls it took outputs for last."""
-    since: float | None = None
-    """When that was; None once the run was seen in another state."""
-    rounds: int = 0
-
-    def known(self, call: ToolCall) -> ToolCall | None:
-        """The call with its output, if it was answered before."""
-        return next((each for each in self.given if call.id and identity(each) == identity(call)), None)
-
-    def stale(self, calls: Sequence[ToolCall], now: float) -> bool:
-        """Whether the service has the answers to all these calls, and does not show it yet."""
-        if calls and all(call.id for call in calls):
-            return self.taken.issuperset(map(identity, calls))
-        late = self.since is not None and now - self.since < LAG_SECONDS
-        return late and (not calls or alike(calls, self.newest))
 
 
 @dataclass(slots=True)
@@ -972,23 +944,6 @@ def unanswered(written: Settings) -> Settings:
         replace(tool, function=replace(tool.function, answer=None)) if tool.function else tool for tool in written.tools
     )
     return replace(written, tools=tools)
-
-
-def identity(call: ToolCall) -> tuple[str, str, str]:
-    return call.id, call.name, call.arguments
-
-
-def alike(calls: Sequence[ToolCall], others: Sequence[ToolCall]) -> bool:
-    """Whether these are the same calls in the same order."""
-    return list(map(identity, calls)) == list(map(identity, others))
-
-
-def asks_again(now: Run, before: Run) -> bool:
-    """Whether the run still waits for the outputs it asked for before."""
-    if now.status != RunStatus.REQUIRES_ACTION:
-        return False
-    asked, calls = set(map(identity, before.required_calls)), now.required_calls
-    return not calls or alike(calls, before.required_calls) or any(call.id and identity(call) in asked for call in calls)
 
 
 def final(failure: TargetError) -> bool:

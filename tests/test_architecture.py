@@ -19,7 +19,7 @@ LAYERS = (
     ("build", "validate", "lint", "salvage"),
     ("load",),
     ("plan",),
-    ("wire", "answers"),
+    ("wire", "answers", "calls"),
     ("embedded",),
     ("transport",),
     ("targets", "tools"),
