@@ -1,6 +1,7 @@
 """Find what a schema cannot say: a name that nothing defines, a check that cannot fail, a conversation that cannot begin."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -36,7 +37,15 @@ NO_CALL = ("none", "no", "nothing", "never", "false", "0")
 SOME_CALL = ("any", "some", "yes", "true")
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What every service takes for a function's name."""
+OF_A_NAME = ("unknown-argument", "tool-not-offered")
+"""What is said of a key, not of its value."""
 OF_A_RUN = frozenset(key.name for key in keys_of(RunOverrides))
+
+
+Problem = tuple[str, str, str | None]
+"""Code, message and hint."""
+Where = tuple[str | int, ...]
+"""Which part of a value, as keys and indices lead to it."""
 
 
 class Sources(Protocol):
@@ -276,20 +285,20 @@ class Linter:
 
     def problems(self, kind: type, value: object, node: Node, except_for: Collection[str]) -> Iterator[Diagnostic]:
         check = kind(value)
-        for code, message, hint in self.asked(check):
+        for _where, (code, message, hint) in self.asked(check):
             if code not in except_for:
                 yield self.report(code, message, node, hint)
 
-    def asked(self, check: Check) -> Iterator[tuple[str, str, str | None]]:
+    def asked(self, check: Check) -> Iterator[tuple[Where, Problem]]:
         """What a check says against its own value; too many that must be compiled for it are refused."""
         if not hasattr(check, "problems"):
             return
         if getattr(check, "compiles", False):
             room = self.room
             if not self.affords(getattr(check, "value", "")):
-                yield from self.too_much(room)
+                yield from (((), found) for found in self.too_much(room))
                 return
-        yield from check.problems()
+        yield from check.located() if hasattr(check, "located") else (((), found) for found in check.problems())
 
     def affords(self, compiled: object, schema: Mapping[str, object] | None = None) -> bool:
         """Whether there is still room for what must be compiled, or compared with a schema's names."""
@@ -313,26 +322,33 @@ class Linter:
             if isinstance(inner, tuple) and inner and isinstance(inner[0], Expectation):
                 yield from self.expectations(inner, offer, negated != (each.name == "not"))
                 continue
-            for code, message, hint in self.asked(check):
-                yield self.at(code, message, each.span, hint)
+            for where, found in self.asked(check):
+                yield self.at(found, each, where)
             if hasattr(check, "tools"):
-                yield from self.offered(each, check.tools(), offer, negated)
+                wanted = check.named() if hasattr(check, "named") else dict.fromkeys(check.tools(), ())
+                yield from self.offered(each, wanted, offer, negated)
             if hasattr(check, "problems_with"):
                 room = self.room
                 compares = getattr(check, "compiles", False)
                 room_left = not compares or self.affords("", offer.largest)
-                for code, message, hint in check.problems_with(offer.schemas) if room_left else self.too_much(room):
-                    yield self.at(code, message, each.span, hint)
+                too_much = (((), found) for found in self.too_much(room))
+                for where, found in check.problems_with(offer.schemas) if room_left else too_much:
+                    yield self.at(found, each, where)
 
-    def at(self, code: str, message: str, span: Span, hint: str | None) -> Diagnostic:
+    def at(self, problem: Problem, each: Expectation, where: Where) -> Diagnostic:
+        """A finding about a part of a check's value, or all of it."""
+        code, message, hint = problem
+        span = each.span
+        if where and (node := node_at(self.sources.root, span)):
+            span = part_of(node, where, code in OF_A_NAME)
         return Diagnostic(code, message, self.sources.path_of(self.sources.root), span, hint=hint)
 
-    def offered(self, each: Expectation, wanted: Sequence[str], offer: Offer, negated: bool) -> Iterator[Diagnostic]:
-        for name in wanted:
+    def offered(self, each: Expectation, wanted: Mapping[str, Where], offer: Offer, negated: bool) -> Iterator[Diagnostic]:
+        for name, where in wanted.items():
             if offer.lacks(name):
                 hint = other_calls(name, offer.names) if each.name == "calls" else None
                 hint = hint or self.way_to_offer(name, offer.names)
-                yield self.at("tool-not-offered", not_offered(name, negated), each.span, hint)
+                yield self.at(("tool-not-offered", not_offered(name, negated), hint), each, where)
 
     def way_to_offer(self, name: str, known: Collection[str]) -> str:
         if near := nearest(name, islice(known, MOST_NAMES)):
@@ -398,7 +414,7 @@ class Linter:
             yield self.report(code, message, node, what or short_property(function.parameters), span=opening(node))
 
     def replies(self, function: Function, replies: Replies, node: Node) -> Iterator[Diagnostic]:
-        from runner.checks.arguments import trouble
+        from runner.checks.arguments import troubles
 
         assert isinstance(node.value, list)
         for entry, item in zip(replies.entries, node.value, strict=True):
@@ -413,9 +429,13 @@ class Linter:
             if entry.when:
                 room = self.room
                 room_left = self.affords(entry.when, function.parameters)
-                found = list(trouble(entry.when, function.parameters) if room_left else self.too_much(room))
-                for code, message, what in found or self.never(function, entry.when):
-                    yield self.report(code, message, item.value["when"], what)
+                when = item.value["when"]
+                found = list(troubles(entry.when, function.parameters)) if room_left else []
+                for where, (code, message, what) in found:
+                    yield self.report(code, message, when, what, span=part_of(when, where, code in OF_A_NAME))
+                for code, message, what in self.never(function, entry.when) if room_left else self.too_much(room):
+                    if not found:
+                        yield self.report(code, message, when, what)
 
     def never(self, function: Function, when: Mapping[str, object]) -> Iterator[tuple[str, str, str | None]]:
         """Why no call that fits the parameters has such arguments. Mappings are not judged: they may be checks, or parts."""
@@ -451,28 +471,30 @@ class Linter:
                 hint = self.way_to_offer(call.name, offer.names)
                 yield self.report("tool-not-offered", not_offered(call.name), item, hint, span=opening(item))
             elif function := offer.functions.get(call.name):
-                for code, message, what in self.unfit(call, function):
-                    yield self.report(code, message, item, what, span=opening(item))
+                for where, (code, message, what) in self.unfit(call, function):
+                    span = part_of(item, where, code in OF_A_NAME) if where else opening(item)
+                    yield self.report(code, message, item, what, span=span)
 
-    def unfit(self, call: SampleCall, function: Function) -> Iterator[tuple[str, str, str | None]]:
+    def unfit(self, call: SampleCall, function: Function) -> Iterator[tuple[Where, Problem]]:
         """Why the arguments of a sampled call are not what the function declares."""
-        from runner.checks.arguments import dumps, fault, trouble, typed
+        from runner.checks.arguments import dumps, fault, troubles, typed
 
         room_left = self.affords(call.arguments, function.parameters)
-        wrong = list(trouble(call.arguments, function.parameters)) if room_left else []
-        yield from wrong
+        wrong = list(troubles(call.arguments, function.parameters)) if room_left else []
+        yield from (((call.name, *where), found) for where, found in wrong)
         required = function.parameters.get("required")
         missing = [name for name in required if name not in call.arguments] if isinstance(required, list) else []
         if missing and not wrong:
             message = _("`{tool}` needs the argument `{name}`").format(tool=call.name, name=missing[0])
-            yield "sample-arguments", message, _("write: {line}").format(line=f"{call.name}: {{{missing[0]}: …}}")
+            hint = _("write: {line}").format(line=f"{call.name}: {{{missing[0]}: …}}")
+            yield (), ("sample-arguments", message, hint)
         elif not wrong and not is_simple(function.parameters) and "${" not in str(call.arguments):
             self.judged += 1
             if self.judged <= MOST_JUDGED and (
                 reason := fault(dumps(typed(call.arguments, function.parameters)), function.parameters)
             ):
                 message = _("the arguments of `{tool}` do not fit: {reason}").format(tool=call.name, reason=reason)
-                yield "sample-arguments", message, None
+                yield (), ("sample-arguments", message, None)
 
     # ── variables ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -671,6 +693,32 @@ def within(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from within(item)
+
+
+def node_at(root: Node, span: Span) -> Node | None:
+    """The node that stands there; None where aliases have put the nodes out of their order."""
+    node: Node | None = root
+    while node is not None and node.span != span:
+        inner = node.value
+        children = list(inner.values()) if isinstance(inner, dict) else inner if isinstance(inner, list) else []
+        number = bisect_right(children, (span.line, span.column), key=lambda child: (child.line, child.column))
+        node = children[number - 1] if number else None
+    return node
+
+
+def part_of(node: Node, where: Where, of_name: bool) -> Span:
+    """A part of a value, as far as it is there: its beginning, or its key where that is meant or nothing stands after it."""
+    span = opening(node)
+    for number, step in enumerate(where, 1):
+        holder = node
+        if isinstance(holder.value, dict) and step in holder.value:
+            node = holder.value[str(step)]
+            named = node.value is None or (of_name and number == len(where))
+            span = holder.keys[str(step)] if named else opening(node)
+        elif isinstance(holder.value, list) and isinstance(step, int) and step < len(holder.value):
+            node = holder.value[step]
+            span = opening(node)
+    return span
 
 
 def opening(node: Node) -> Span:

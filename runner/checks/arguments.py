@@ -30,7 +30,19 @@ from runner.model import Expectation, Outcome, Turn
 from runner.registry import checks
 from runner.words import _, listed, nearest
 
-__all__ = ["Difference", "difference", "differences", "dumps", "fault", "plain", "read", "trouble", "typed", "written"]
+__all__ = [
+    "Difference",
+    "difference",
+    "differences",
+    "dumps",
+    "fault",
+    "plain",
+    "read",
+    "trouble",
+    "troubles",
+    "typed",
+    "written",
+]
 
 NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 """A number as JSON spells it."""
@@ -42,6 +54,8 @@ ALTERNATIVES: Mapping[str, Callable[[Iterable[bool]], bool]] = {"anyOf": any, "o
 """Keywords with a list of schemas, and how many of them must fit."""
 
 Problem = tuple[str, str, str | None]
+Where = tuple[str | int, ...]
+"""Which part of a value, as keys and indices lead to it."""
 Schema = Mapping[str, object]
 
 
@@ -407,34 +421,40 @@ def as_text(value: object) -> object:
 
 def trouble(expected: Mapping[str, Value], schema: Schema | None) -> Iterator[Problem]:
     """What is wrong with expected arguments: names that are not declared, values that cannot be, checks that are not right."""
-    yield from amiss("", expected, schema or {}, schema or {})
+    return (found for _where, found in troubles(expected, schema))
 
 
-def amiss(name: str, expected: object, schema: object, root: Schema) -> Iterator[Problem]:
+def troubles(expected: Mapping[str, Value], schema: Schema | None) -> Iterator[tuple[Where, Problem]]:
+    """The same, each with the part of the arguments it is about."""
+    yield from amiss((), expected, schema or {}, schema or {})
+
+
+def amiss(where: Where, expected: object, schema: object, root: Schema) -> Iterator[tuple[Where, Problem]]:
     known = tuple(meant(schema, root))
+    name = place(where)
     if name and isinstance(expected, Mapping):
         try:
             inner = checks_in(expected, known)
         except ValueError as error:
-            yield "bad-value", _("`{name}`: {reason}").format(name=name, reason=error), None
+            yield where, ("bad-value", _("`{name}`: {reason}").format(name=name, reason=error), None)
             return
         if inner is not None:
-            yield from amiss_within(expected, inner)
+            yield from ((where, found) for found in amiss_within(expected, inner))
             return
     value = declared(expected, schema, root)
     # A text with a name in it may become anything.
     if name and not (isinstance(expected, str) and "${" in expected) and not possible(value, schema, root):
-        yield "impossible", cannot_be(name, value, known), meant_check(expected)
+        yield where, ("impossible", cannot_be(name, value, known), meant_check(expected))
     elif isinstance(expected, Mapping):
         for key, inner_value in expected.items():
-            path = f"{name}.{key}" if name else str(key)
+            inside = (*where, str(key))
             if unknown(str(key), known):
-                yield undeclared(str(key), path, known)
+                yield inside, undeclared(str(key), place(inside), known)
             else:
-                yield from amiss(path, inner_value, property_of(str(key), known), root)
+                yield from amiss(inside, inner_value, property_of(str(key), known), root)
     elif isinstance(expected, list | tuple):
         for at, item in enumerate(expected):
-            yield from amiss(f"{name}[{at}]", item, item_of(known), root)
+            yield from amiss((*where, at), item, item_of(known), root)
 
 
 def meant_check(expected: object) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from runner.checks import matching
 from runner.checks.allowance import Allowance, TookTooLong
-from runner.checks.arguments import Difference, differences, dumps, fault, plain, read, trouble, written
+from runner.checks.arguments import Difference, Where, differences, dumps, fault, plain, read, troubles, written
 from runner.checks.json_answer import BadPath, NotJson, compiled, judges_text, loaded, oversized, spelled, values_at
 from runner.checks.limits import CountLimit, Limits, trouble_with
 from runner.checks.reader import answer, fold, nearest, quote, shorten, views
@@ -481,45 +481,82 @@ class Calls:
                         return _("`{tool}` was called, but {reason}").format(tool=call.name, reason=error)
         return ""
 
-    def problems(self) -> Iterator[Problem]:
-        if not self.items:
-            yield "never-fails", _("this list is empty, so every reply passes"), _("list the calls in their order")
-        for each in self.items:
+    def placed(self) -> Iterator[tuple[Where, Where, ExpectedCall]]:
+        """Each call that is written right: which part of the value names its tool, which holds its arguments."""
+        for number, each in enumerate(self.items):
+            item = (number,) if isinstance(self.value, tuple) else ()
             try:
-                yield from wrong(expected(each))
-            except ValueError as error:
-                yield "bad-value", str(error), _("write `{line}`").format(line='get_order: {order_id: "1234"}')
+                wanted = expected(each)
+            except ValueError:
+                continue
+            if isinstance(each, ExpectedCall):
+                yield (*item, "tool"), (*item, "arguments"), wanted
+            else:
+                yield (*item, wanted.tool), (*item, wanted.tool), wanted
 
-    def problems_with(self, parameters: Parameters) -> Iterator[Problem]:
+    def problems(self) -> Iterator[Problem]:
+        return (found for _where, found in self.located())
+
+    def located(self) -> Iterator[tuple[Where, Problem]]:
+        """What is wrong with the value, each with the part it is about."""
+        if not self.items:
+            yield (), ("never-fails", _("this list is empty, so every reply passes"), _("list the calls in their order"))
+        for number, each in enumerate(self.items):
+            try:
+                expected(each)
+            except ValueError as error:
+                where = (number,) if isinstance(self.value, tuple) else ()
+                yield where, ("bad-value", str(error), _("write `{line}`").format(line='get_order: {order_id: "1234"}'))
+        for tool, arguments, wanted in self.placed():
+            yield from wrong(wanted, tool[:-1], arguments)
+
+    def problems_with(self, parameters: Parameters) -> Iterator[tuple[Where, Problem]]:
         """What is wrong with the value beside the declared functions, whose schemas these are."""
         from runner.schema import BUILT_IN_TOOLS
 
-        for wanted in self.calls():
-            known = set(trouble(wanted.arguments or {}, None))
-            for found in trouble(wanted.arguments or {}, parameters.get(wanted.tool)):
-                if found not in known:
-                    yield found
+        for tool, arguments, wanted in self.placed():
+            known = set(troubles(wanted.arguments or {}, None))
+            for where, found in troubles(wanted.arguments or {}, parameters.get(wanted.tool)):
+                if (where, found) not in known:
+                    yield (*arguments, *where), found
             if wanted.valid and wanted.tool in BUILT_IN_TOOLS:
-                yield "impossible", undeclared(wanted.tool), _("delete `valid`")
+                yield (*tool[:-1], "valid"), ("impossible", undeclared(wanted.tool), _("delete `valid`"))
 
     def tools(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(wanted.tool for wanted in self.calls()))
+        return tuple(self.named())
+
+    def named(self) -> Mapping[str, Where]:
+        """The tools that are named, and where each is first."""
+        found: dict[str, Where] = {}
+        for tool, _arguments, wanted in self.placed():
+            found.setdefault(wanted.tool, tool)
+        return found
 
 
-def wrong(wanted: ExpectedCall) -> Iterator[Problem]:
+def wrong(wanted: ExpectedCall, call: Where, arguments: Where) -> Iterator[tuple[Where, Problem]]:
     """What is wrong with an expected call, whatever the tool declares."""
     if wanted.times is not None:
-        yield from trouble_with(wanted.times)
-    yield from trouble(wanted.arguments or {}, None)
+        yield from (((*call, "times"), found) for found in trouble_with(wanted.times))
+    for where, found in troubles(wanted.arguments or {}, None):
+        yield (*arguments, *where), found
     for each in wanted.output or ():
-        if not on_output(each):
-            hint = _("use checks on a text, such as {names}").format(names=listed(("contains", "matches", "json")))
-            yield "bad-value", not_on_output(each), hint
-        elif hasattr(each.check, "problems"):
-            yield from each.check.problems()
-    if wanted.in_answer == ():
+        yield from (((*call, "output"), found) for found in wrong_on_output(each))
+    for found in wrong_in_answer(wanted.in_answer):
+        yield (*call, "in_answer"), found
+
+
+def wrong_on_output(each: Expectation) -> Iterator[Problem]:
+    if not on_output(each):
+        hint = _("use checks on a text, such as {names}").format(names=listed(("contains", "matches", "json")))
+        yield "bad-value", not_on_output(each), hint
+    elif hasattr(each.check, "problems"):
+        yield from each.check.problems()
+
+
+def wrong_in_answer(named: Literal[True] | tuple[str, ...] | None) -> Iterator[Problem]:
+    if named == ():
         yield "never-fails", _("this list is empty, so every reply passes"), _("list fields, or write `in_answer: true`")
-    for path in wanted.in_answer if isinstance(wanted.in_answer, tuple) else ():
+    for path in named if isinstance(named, tuple) else ():
         try:
             _path = compiled(path) if path.startswith("$") else None
         except BadPath as error:

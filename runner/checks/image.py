@@ -28,6 +28,7 @@ storing it otherwise moves a picture by up to 5, light and contrast by 7; others
 SECONDS = 2.0
 """The most time spent on looking for a second colour in the bytes of one picture; then it is Pillow's turn."""
 
+Problem = tuple[str, str, str | None]
 NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 
 
@@ -191,22 +192,24 @@ class HasImage:
         """Which of the conditions this is, as they follow each other in the file."""
         return self.wanted.order.index(key) if key in self.wanted.order else None
 
-    def problems(self) -> Iterator[tuple[str, str, str | None]]:
+    def problems(self) -> Iterator[Problem]:
+        return (found for _where, found in self.located())
+
+    def located(self) -> Iterator[tuple[tuple[str], Problem]]:
+        """What is wrong with the value, each with the key it is about."""
         wanted = self.wanted
         for name, limits in wanted.sides:
             if limits.never or limits.high < 1 or (limits.high == 1 and limits.without_high):
                 message = _("no picture has a `{key}` that is `{limits}`, so no reply passes")
-                yield "impossible", message.format(key=name, limits=limits.written), turned(limits) if limits.never else None
+                said = message.format(key=name, limits=limits.written)
+                yield (name,), ("impossible", said, turned(limits) if limits.never else None)
             elif limits.high == inf and (limits.low < 1 or (limits.low == 1 and not limits.without_low)):
                 message = _("every picture has a `{key}` that is `{limits}`")
-                yield (
-                    "never-fails",
-                    message.format(key=name, limits=limits.written),
-                    _("delete it; `image` alone asks for a picture"),
-                )
+                said = message.format(key=name, limits=limits.written)
+                yield (name,), ("never-fails", said, _("delete it; `image` alone asks for a picture"))
         if wanted.aspect and not fits(wanted.aspect, wanted.width, wanted.height):
             message = _("no picture of this `width` and `height` has the `aspect` `{aspect}`, so no reply passes")
-            yield "impossible", message.format(aspect=wanted.aspect.written), _("delete one of the three")
+            yield ("aspect",), ("impossible", message.format(aspect=wanted.aspect.written), _("delete one of the three"))
 
     def files(self) -> tuple[str, ...]:
         """The files below the flow's folder that judging needs."""
