@@ -672,6 +672,14 @@ def test_a_verdict_points_at_what_it_is_about(
             ),
         ),
         (
+            "calls: {tool: get_order, output: {any: [{contains: a}, {not: [{status: failed}]}]}}",
+            (
+                "bad-value",
+                "`status` cannot judge a tool's output",
+                "use checks on a text, such as `contains`, `matches`, `json`",
+            ),
+        ),
+        (
             "calls: {tool: get_order, output: {matches: '('}}",
             (
                 "bad-pattern",

@@ -160,8 +160,8 @@ def output_differs(wanted: tuple[Expectation, ...], call: ToolCall) -> Verdict |
     if call.output is None:
         return no_output(call)
     for each in wanted:
-        if not on_output(each):
-            return Verdict(Outcome.ERROR, not_on_output(each), each.name)
+        if stranger := not_of_text(each):
+            return Verdict(Outcome.ERROR, not_on_output(stranger), each.name)
         verdict = each.check.evaluate(Turn(call.output))
         if verdict.outcome is not Outcome.PASSED:
             names = {"tool": call.name, "check": each.name, "message": verdict.message}
@@ -170,8 +170,15 @@ def output_differs(wanted: tuple[Expectation, ...], call: ToolCall) -> Verdict |
     return None
 
 
-def on_output(inner: Expectation) -> bool:
-    return inner.name in ON_OUTPUT or judges_text(inner.name)
+def not_of_text(each: Expectation) -> Expectation | None:
+    """The first check that looks at more than an output, it or one it is made of: a turn made of an output has no more."""
+    if each.name in ON_OUTPUT:
+        return None
+    if not judges_text(each.name):
+        return each
+    inner = getattr(each.check, "value", None)
+    parts = (part for part in (inner if isinstance(inner, tuple) else ()) if isinstance(part, Expectation))
+    return next(filter(None, map(not_of_text, parts)), None)
 
 
 def not_on_output(inner: Expectation) -> str:
@@ -546,9 +553,9 @@ def wrong(wanted: ExpectedCall, call: Where, arguments: Where) -> Iterator[tuple
 
 
 def wrong_on_output(each: Expectation) -> Iterator[Problem]:
-    if not on_output(each):
+    if stranger := not_of_text(each):
         hint = _("use checks on a text, such as {names}").format(names=listed(("contains", "matches", "json")))
-        yield "bad-value", not_on_output(each), hint
+        yield "bad-value", not_on_output(stranger), hint
     elif hasattr(each.check, "problems"):
         yield from each.check.problems()
 
