@@ -37,6 +37,8 @@ NO_CALL = ("none", "no", "nothing", "never", "false", "0")
 SOME_CALL = ("any", "some", "yes", "true")
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What every service takes for a function's name."""
+ELSEWHERE = frozenset(("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "if"))
+"""Keywords of JSON Schema that may declare properties, too."""
 OF_A_NAME = ("unknown-argument", "tool-not-offered")
 """What is said of a key, not of its value."""
 OF_A_RUN = frozenset(key.name for key in keys_of(RunOverrides))
@@ -388,13 +390,44 @@ class Linter:
             yield self.report(
                 "unanswered-function", message, told, _("write: {line}").format(line="returns: …"), span=place, warning=True
             )
+        yield from self.empty(answers)
         for key in given[1:]:
             message = _("`{first}` answers the calls of `{name}` already").format(first=given[0], name=name)
             yield self.at_key("one-answer", message, answers, key, _("keep one of the two"))
         if "parameters" in told.value and is_full(told.value["parameters"]):
             yield from self.schema(function, told.value["parameters"])
+        elif "parameters" in told.value:
+            yield from self.types(told.value["parameters"])
         if isinstance(function.answer, Replies):
             yield from self.replies(function, function.answer, answers.value["replies"])
+
+    def empty(self, holder: Node) -> Iterator[Diagnostic]:
+        """`returns:` with nothing behind it, which would be sent as `null`."""
+        assert isinstance(holder.value, dict)
+        if "returns" in holder.value and (given := holder.value["returns"]).value is None and not given.spelling:
+            message = _("{name} has nothing after it").format(name="`returns`")
+            hint = _("write its value after the colon, or delete the key")
+            yield self.at_key("missing-value", message, holder, "returns", hint)
+
+    def types(self, parameters: Node) -> Iterator[Diagnostic]:
+        """`[string]`: one allowed word, where a list of texts is meant."""
+        assert isinstance(parameters.value, dict)
+        for name, kind in parameters.value.items():
+            if isinstance(kind.value, list) and len(kind.value) == 1 and kind.value[0].value in TYPES:
+                message = _("`{value}` is no type of a parameter").format(value=f"[{kind.value[0].value}]")
+                yield self.report("not-in-list", message, kind, _("write: {line}").format(line=f"{name}: list"))
+
+    def needed(self, parameters: Mapping[str, object], node: Node) -> Iterator[Diagnostic]:
+        """Names that a schema requires and that are none of its properties."""
+        properties, required = parameters.get("properties"), parameters.get("required")
+        if not isinstance(properties, Mapping) or not isinstance(required, list) or parameters.keys() & ELSEWHERE:
+            return
+        for number, name in enumerate(required):
+            if isinstance(name, str) and name not in properties:
+                near = nearest(name, islice(map(str, properties), MOST_NAMES))
+                hint = _("did you mean `{name}`?").format(name=near) if near else None
+                message = _("no argument `{name}` is declared").format(name=name)
+                yield self.report("unknown-argument", message, node, hint, span=part_of(node, ("required", number), False))
 
     def schema(self, function: Function, node: Node) -> Iterator[Diagnostic]:
         """What makes a function's parameters no JSON Schema."""
@@ -410,6 +443,7 @@ class Linter:
                 message = _("`{name}` is no keyword of JSON Schema").format(name=name)
                 hint = _("delete `type: object` and write the names alone, or put them under `properties`")
                 yield self.at_key("bad-schema", message, node, name, hint)
+        yield from self.needed(function.parameters, node)
         for code, message, what in written_trouble(function.parameters):
             yield self.report(code, message, node, what or short_property(function.parameters), span=opening(node))
 
@@ -419,6 +453,7 @@ class Linter:
         assert isinstance(node.value, list)
         for entry, item in zip(replies.entries, node.value, strict=True):
             assert isinstance(item.value, dict)
+            yield from self.empty(item)
             stated = [key for key in ("returns", "fails") if key in item.value]
             if len(stated) != 1:
                 message = _("a reply needs either `returns` or `fails`")

@@ -584,6 +584,9 @@ def unknown_check(name: str, place: Place) -> Found:
         return Found("unknown-check", message, write(f"- {line}" if in_list else line), name)
     if line := written_check(name, place.node.value[name].plain):
         return Found("unknown-check", message, write(f"- {line}" if in_list else line), name)
+    if place.path[-1:] == ("output",) and meant_check(name) in (None, "status"):
+        line = f"output: {{json: {{'$.{name}': {brief(place.node.value[name].plain)}}}}}"
+        return Found("unknown-check", message, write(line), name)
     hint = suggestion(meant_check(name) or name, sorted(checks))
     if name in {key.name for key in keys_of(Step)} and meant_check(name) is None:
         hint = _("it is a key of the step; indent it like `expect`")
@@ -647,6 +650,10 @@ def wrong_type(error: Error, place: Place) -> Iterator[Found]:
     if error.schema is definitions["ParameterType"]:
         yield bad_parameter(place)
         return
+    if place.parent is not None and isinstance(place.parent.value, dict) and len(place.parent.value) > 1:
+        holder = Place(place.path[:-1], place.parent, None)
+        if is_sampled_call(holder) and sampled_call(place.parent.value):
+            return  # what is said about its second key says what all of it is
     if error.instance is None:
         yield nothing_there(wanted, place)
         return
@@ -701,6 +708,11 @@ def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place
         if written and len(written) <= 40:
             return write(f"{key}: [{written}]")
         return _("write each item on its own line starting with `- `")
+    if "object" in wanted and actual == "array" and place.node.style == "[":
+        mapping = next((each for each in error.schema.get("examples", ()) if isinstance(each, dict)), None)
+        if mapping is not None:
+            return _("for example: {line}").format(line=f"{key}: {flow(mapping)}")
+        return _("write its keys below it, indented by two spaces")
     if "object" in wanted and actual == "array":
         return _("take the `- ` away: it starts an item of a list")
     if "object" in wanted and "string" not in wanted:
@@ -731,6 +743,9 @@ def not_among(error: Error, place: Place) -> Iterator[Found]:
         yield unknown_tool(value, place)
     elif isinstance(value, str) and set(allowed) == set(bare_checks()) and place.path and isinstance(place.path[-1], int):
         yield bare_text(value)
+    elif isinstance(value, str) and place.path[-2:] == ("output", "status"):
+        hint = write(f"output: {{json: {{'$.status': {inline(value)}}}}}")
+        yield Found("not-in-list", _("`{value}` is not understood here").format(value=value), hint)
     elif isinstance(value, str) and allowed:
         yield Found(
             "not-in-list", _("`{value}` is not understood here").format(value=value), suggestion(code_of(value), allowed)
@@ -845,6 +860,10 @@ def too_large(error: Error, place: Place) -> Iterator[Found]:
         return  # the unknown key says how a message is written
     if any(call_and_more(place.node.value, key) for key in place.node.value):
         return  # the unknown check says what all of it is
+    if is_sampled_call(place) and (line := sampled_call(place.node.value)):
+        message = _("one list item holds `{first}` and `{second}`").format(first=first, second=second)
+        yield Found("two-in-one-item", message, write(f"- {line}"), second)
+        return
     if is_expected_call(place) and (line := expected_call(place.node.value)):
         message = _("one list item holds `{first}` and `{second}`").format(first=first, second=second)
         yield Found("two-in-one-item", message, write(f"calls: {line}"), second)
@@ -883,8 +902,11 @@ def bad_notation(error: Error, place: Place) -> Iterator[Found]:
     sentence = error.reason or _("not understood")
     dotted = re.fullmatch(r"([\w.]*\w)\.(\w+)", str(error.instance)) if place.path[-1:] == ("python",) else None
     hint = example_of(error, place)
+    called = re.fullmatch(r"([\w./-]+\.py) *: *(\w+) *(?:\(.*\))?", str(error.instance))
     if dotted and dotted[2] != "py":
         hint = write(f"python: {dotted[1].replace('.', '/')}.py:{dotted[2]}")
+    elif called and place.path[-1:] == ("python",):
+        hint = write(f"python: {called[1]}:{called[2]}")
     yield Found(
         "bad-value",
         _("`{value}`: {reason}").format(value=shortened(without_password(str(error.instance))), reason=sentence),
@@ -917,6 +939,20 @@ def is_expected_call(place: Place) -> bool:
     """Whether this is the value of the check `calls`, or an item of it."""
     path = place.path[:-1] if isinstance(place.path[-1], int) else place.path
     return path[-1:] == ("calls",) and path[-2:-1] != ("sample",)
+
+
+def is_sampled_call(place: Place) -> bool:
+    """Whether this is a call of a step's sample, in a round or not."""
+    path = tuple(step for step in place.path[-4:] if isinstance(step, str))
+    return path[-2:] == ("sample", "calls")
+
+
+def sampled_call(entries: Mapping[str, Node]) -> str | None:
+    """The call of a sample that is written with `tool` and `arguments`, in its own form."""
+    stated = {meant: node.plain for key, node in entries.items() if (meant := meant_call_key(key))}
+    if not isinstance(stated.get("tool"), str) or not stated.keys() <= {"tool", "arguments"} or len(stated) < len(entries):
+        return None
+    return flow({stated["tool"]: stated.get("arguments")})[1:-1].rstrip(": ")
 
 
 def call_keys() -> Mapping[str, Schema]:
@@ -1028,7 +1064,14 @@ def unknown_function_key(key: str, known: tuple[str, ...], place: Place) -> Iter
     assert isinstance(place.node.value, dict)
     message = _("unknown key `{key}`{within}").format(key=key, within=place.within)
     meant = meant_function_key(key, place.node.value[key].plain, known)
-    if "function" in known and key in OF_THE_API:
+    if key == "type" and "parameters" in known and place.node.value[key].value == "function":
+        name = inline(str(place.path[-1]))
+        hint = _("delete it")
+        if "function" in place.node.value:
+            hint = write_below(f"- type: function\n  function: {{name: {name}, parameters: {{…}}}}\n  returns: …")
+    elif key == "function" and "parameters" in known and "type" in place.node.value:
+        return  # what is said about `type` holds for both
+    elif "function" in known and key in OF_THE_API:
         hint = _("it belongs under `function`; indent it")
         if "function" not in place.node.value:
             if key != next(each for each in place.node.value if each in OF_THE_API):
@@ -1053,6 +1096,8 @@ def no_function(error: Error, place: Place) -> Iterator[Found]:
     if isinstance(beside, dict) and (len(beside) > 1 or name in RESERVED):
         return  # what is said about the keys beside it says enough
     value = error.instance
+    if isinstance(value, dict) and value.get("type") == "function":
+        return  # the unknown key says how a function of the API is written
     known = tuple(each for each in FUNCTION_KEYS if each != "description")
     if isinstance(value, dict) and any(meant_function_key(key, value[key], known) for key in value):
         return  # the unknown key says it already
@@ -1156,6 +1201,8 @@ def bad_parameter(place: Place) -> Found:
 def meant_type(written: str) -> str | None:
     """The type that goes by another name, `optional` before or behind it."""
     name = plain_name(written)
+    if re.search(r"\[\]$|\b(list|array)(_?of_|[\[<(])", name):
+        return "list"
     bare = re.sub(r"^(optional|required)_|_(optional|required)$|\?$|_\(optional\)$", "", name)
     meant = TYPES_ELSEWHERE.get(bare) or nearest(bare, TYPES)
     optional = "optional" in name or name.endswith("?")

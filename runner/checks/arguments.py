@@ -444,7 +444,7 @@ def amiss(where: Where, expected: object, schema: object, root: Schema) -> Itera
     value = declared(expected, schema, root)
     # A text with a name in it may become anything.
     if name and not (isinstance(expected, str) and "${" in expected) and not possible(value, schema, root):
-        yield where, ("impossible", cannot_be(name, value, known), meant_check(expected))
+        yield where, ("impossible", cannot_be(name, value, known), meant_check(expected) or meant_value(name, value, known))
     elif isinstance(expected, Mapping):
         for key, inner_value in expected.items():
             inside = (*where, str(key))
@@ -463,6 +463,18 @@ def meant_check(expected: object) -> str | None:
     keys = islice(expected, MOST_NAMES) if isinstance(expected, Mapping) else ()
     close = next((near for key in keys if key not in known and (near := nearest(str(key), known))), None)
     return _("did you mean `{name}`?").format(name=close) if close else None
+
+
+def meant_value(name: str, value: object, known: tuple[Schema, ...]) -> str | None:
+    """The line with the number that a text begins with, or the truth value it is a word for, where such is declared."""
+    if not isinstance(value, str) or choices_of(known):
+        return None
+    meant: str | None = None
+    if "boolean" in types_of(known):
+        meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.casefold())
+    elif types_of(known) & {"number", "integer"} and (number := re.match(rf"[^\w-]?({NUMBER})(?![\w.,])\D*\Z", value)):
+        meant = number[1]
+    return _("write: {line}").format(line=f"{name.rpartition('.')[2]}: {meant}") if meant else None
 
 
 def amiss_within(expected: Mapping[str, object], inner: tuple[Expectation, ...]) -> Iterator[Problem]:
