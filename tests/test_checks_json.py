@@ -139,6 +139,21 @@ def test_a_value_at_a_path(value: object, expected: tuple[str, ...]) -> None:
     assert expected == verdict("json", value, ORDER)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"all": ["12"]},
+        {"all": [{"contains": "12"}, "34"]},
+        {"all": [{"contains": "12"}, {"containz": "zzz"}]},
+        {"not": [{"contains": "zzz"}, {"status": "completed"}]},
+        {"any": [{"contains": "zzz"}, {"all": [{"contains": "12"}, {"calls": "get_order"}]}]},
+    ],
+)
+def test_no_check_within_others_is_left_out(value: dict[str, object]) -> None:
+    outcome, message, *_shown = verdict("json", {"$.order.id": value}, ORDER)
+    assert ("error", True) == (outcome, message.endswith("` cannot have this value"))
+
+
 def test_nothing_at_a_path_shows_what_there_is() -> None:
     message = "the reply's JSON has nothing at `$.cat`"
     assert ("failed", message, '"Tom"', '{"dog": "Rex"}') == verdict("json", {"$.cat": "Tom"}, '{"dog": "Rex"}')

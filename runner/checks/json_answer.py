@@ -186,9 +186,12 @@ def made(name: str, value: object) -> Expectation:
     kind: Callable[[Any], Check] = checks[name]
     annotation = get_type_hints(kind, include_extras=True)["value"]
     if annotation == tuple[Expectation, ...]:
-        inner = [inner for each in (value if isinstance(value, list | tuple) else [value]) for inner in nested(each) or ()]
-        if inner:
-            return Expectation(name, kind(tuple(inner)), NOWHERE, NOWHERE)
+        parts = [nested(each) for each in (value if isinstance(value, list | tuple) else [value])]
+        inner = [each for part in parts for each in part or ()]
+        # One that is no check on a text must not be left out: what is left would pass without it.
+        if not inner or None in parts:
+            raise ValueError(_("`{check}` cannot have this value").format(check=name))
+        return Expectation(name, kind(tuple(inner)), NOWHERE, NOWHERE)
     for branch in branches(annotation):
         base, form = split(branch)
         if isinstance(value, str | int | float) and form.parse is not None:
