@@ -513,7 +513,9 @@ STEERING = '{"code": "InvalidParameter", "message": "bad\\u001b[31m\\nfield"}'
         (Answer([event(error="oh")]), SERVER, "the model endpoint failed: oh"),
         (Answer([event(code="InternalError", message="oh")]), SERVER, "the model endpoint failed: oh"),
         (refused(200, error("late"), "application/json"), SERVER, "the model endpoint failed: late"),
-        (refused(500, error("x" * 500)), SERVER, f"the model endpoint answered HTTP 500: {'x' * 200}…"),
+        (refused(500, error("x" * 500)), SERVER, f"the model endpoint answered HTTP 500: {'x' * 202}…"),
+        (refused(500, error("x" * 195 + KEY)), SERVER, f"the model endpoint answered HTTP 500: {'x' * 195}[key]"),
+        (Answer([event(error="x" * 210 + KEY)]), SERVER, f"the model endpoint failed: {'x' * 210}[ke…"),
     ],
 )  # fmt: skip
 def test_every_trouble_is_a_failed_run_with_a_sentence(answer: Answer, code: str, message: str) -> None:

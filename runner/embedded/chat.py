@@ -15,8 +15,8 @@ from runner.embedded.objects import Json
 
 __all__ = ["Chat", "Endpoint", "body_of", "refusal"]
 
-EXCERPT = 200
-"""How many characters of an endpoint's own words a message repeats."""
+LONGEST = 240
+"""How many characters a message has at most: it may repeat an endpoint's own words."""
 CUT = "the model endpoint's answer ended in the middle"
 UNREADABLE = "the model endpoint's answer is not a chat completion"
 
@@ -56,7 +56,8 @@ class Chat:
                         yield text
             yield gathered.completion()
         except ModelTrouble as trouble:
-            raise ModelTrouble(self.endpoint.redacted(trouble.message), trouble.code) from None
+            # Redacted before it is cut: half a key is still a secret.
+            raise ModelTrouble(beginning(self.endpoint.redacted(trouble.message)), trouble.code) from None
 
     async def close(self) -> None:
         await self.endpoint.close()
@@ -244,7 +245,7 @@ def failed(error: object) -> ModelTrouble:
     own = error if isinstance(error, dict) else {"message": str(error)}
     kinds = f"{own.get('code')} {own.get('type')}".lower()
     limited = own.get("code") in (429, "429") or any(word in kinds for word in LIMITS)
-    said = excerpt(own)
+    said = said_by(own)
     message = f"the model endpoint failed: {said}" if said else "the model endpoint failed"
     return ModelTrouble(message, "rate_limit_exceeded" if limited else "server_error")
 
@@ -261,13 +262,16 @@ def refusal(status: int, body: bytes, key_name: str | None) -> ModelTrouble:
     except (ValueError, RecursionError):
         told = None
     error = told.get("error", told) if isinstance(told, dict) else None
-    said = excerpt(error if isinstance(error, dict) else {"message": error})
+    said = said_by(error if isinstance(error, dict) else {"message": error})
     message = f"the model endpoint answered HTTP {status}"
     return ModelTrouble(f"{message}: {said}" if said else message, "rate_limit_exceeded" if status == 429 else "server_error")
 
 
-def excerpt(error: Mapping[str, object]) -> str:
-    """The beginning of what an error says, on one line and without signs that steer a terminal."""
+def said_by(error: Mapping[str, object]) -> str:
+    """What an error says, on one line and without signs that steer a terminal."""
     said = error.get("message")
-    flat = " ".join("".join(sign if sign.isprintable() else " " for sign in said).split()) if isinstance(said, str) else ""
-    return flat if len(flat) <= EXCERPT else f"{flat[:EXCERPT]}…"
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in said).split()) if isinstance(said, str) else ""
+
+
+def beginning(message: str) -> str:
+    return message if len(message) <= LONGEST else f"{message[:LONGEST]}…"
