@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from runner.checks.pictures import Broken, examine
+from runner.checks.pictures import Broken, examine, passes
 from runner.model import Image, Turn
 from tests.checks_fixtures import make, told
 
@@ -143,6 +143,29 @@ def test_a_png_with_fewer_rows_than_it_claims_is_damaged() -> None:
     for rows in (b"", bytes(5), bytes(9), bytes(11)):
         with pytest.raises(Broken, match="the image is damaged: PNG"):
             examine(grey_png(4, 2, rows))
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+def test_a_png_whose_rows_are_stored_in_no_known_way_is_damaged(interlace: int) -> None:
+    header = chunk(b"IHDR", pack(">IIBBBBB", 3000, 500, 8, 0, 0, 0, interlace))
+    rows = b"".join((b"\4" + bytes(across)) * count for across, count in passes(3000, 500, interlace))
+
+    def stored(body: bytes) -> bytes:
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+
+    assert "PNG, 3000 x 500" == str(examine(stored(rows)))
+    last = len(rows) - 3001
+    for at in (0, last):
+        with pytest.raises(Broken, match="the image is damaged: PNG"):
+            examine(stored(rows[:at] + b"\5" + rows[at + 1 :]))
+
+
+def test_a_png_of_palette_colours_without_a_palette_is_damaged() -> None:
+    header = chunk(b"IHDR", pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(bytes(2))) + chunk(b"IEND", b"")
+    assert "PNG, 1 x 1" == str(examine(b"\x89PNG\r\n\x1a\n" + header + chunk(b"PLTE", bytes(3)) + data))
+    with pytest.raises(Broken, match="the image is damaged: PNG"):
+        examine(b"\x89PNG\r\n\x1a\n" + header + data)
 
 
 @settings(max_examples=300)

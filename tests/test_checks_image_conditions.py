@@ -327,7 +327,7 @@ def test_a_second_colour_is_found_where_it_hides(kind: tuple[int, ...], rows: by
 
 def test_a_png_of_an_unknown_filter_is_damaged(folder: Path) -> None:
     data = png(2, 2, 8, 0, 0, b"\0\1\2" + b"\7\1\2")
-    assert "passed" == str(judged(folder, "- image", data).outcome)
+    assert "failed" == str(judged(folder, "- image", data).outcome)
     assert "the image is damaged: PNG" == judged(folder, "- image: {not_blank: true}", data).message
 
 

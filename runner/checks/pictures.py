@@ -90,6 +90,8 @@ def orientation(exif: bytes) -> int:
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+BY_PALETTE = 3
+LAST_FILTER = 4
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
@@ -112,15 +114,23 @@ def png(data: bytes) -> Picture:
     inflate = zlib.decompressobj()
     size = 0
     wanted = 0
+    layout: list[tuple[int, int, int]] = []
+    palette = False
     turned = 1
     for kind, body in png_chunks(data):
         if kind == b"IHDR":
             header = unpack(">IIBBBBB", body)
-            wanted = png_size(header)
-        elif header is None:
+            layout = png_layout(header)
+            wanted = layout[-1][1] if layout else 0
+        elif header is None or (kind == b"IDAT" and header[3] == BY_PALETTE and not palette):
             raise damaged("PNG")
+        elif kind == b"PLTE":
+            palette = True
         elif kind == b"IDAT":
-            size += inflated(inflate, body, wanted - size)
+            for piece in inflated(inflate, body):
+                if size + len(piece) > wanted or any(filters(piece, size, layout)):
+                    raise damaged("PNG")
+                size += len(piece)
         elif kind == b"eXIf":
             turned = orientation(bytes(body))
     if header is None or size != wanted:
@@ -128,18 +138,29 @@ def png(data: bytes) -> Picture:
     return Picture("PNG", header[0], header[1], turned)
 
 
-def png_size(header: tuple[int, ...]) -> int:
-    """How many bytes the picture data must unpack to."""
+def png_layout(header: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Where each pass over the picture begins and ends in the unpacked data, and how many bytes its rows have."""
     width, height, depth, colour, compression, filtering, interlace = header
     if depth not in DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
         raise damaged("PNG")
-    bits = depth * CHANNELS[colour]
-    total = sum((-(-across * bits // 8) + 1) * rows for across, rows in passes(width, height, interlace))
-    if total > LARGEST:
+    layout, at = [], 0
+    for across, rows in passes(width, height, interlace):
+        row = -(-across * depth * CHANNELS[colour] // 8) + 1
+        layout.append((at, at + row * rows, row))
+        at += row * rows
+    if at > LARGEST:
         raise Broken(
             _("the image claims to be larger than can be checked: {width} x {height}").format(width=width, height=height)
         )
-    return total
+    return layout
+
+
+def filters(piece: bytes, at: int, layout: list[tuple[int, int, int]]) -> Iterator[bool]:
+    """Of each pass that has rows beginning in this piece of the data: whether one of them is stored in no known way."""
+    for begin, end, row in layout:
+        first = begin + max(0, -(-(at - begin) // row)) * row - at
+        if starts := piece[first : max(0, end - at) : row]:
+            yield max(starts) > LAST_FILTER
 
 
 def passes(width: int, height: int, interlace: int) -> list[tuple[int, int]]:
@@ -150,18 +171,14 @@ def passes(width: int, height: int, interlace: int) -> list[tuple[int, int]]:
     return [(across, rows) for across, rows in sizes if across > 0 and rows > 0]
 
 
-def inflated(inflate: "zlib._Decompress", body: bytes | memoryview, most: int) -> int:
-    """How many bytes this part unpacks to, piece by piece; never more than a piece beyond `most`."""
-    size = 0
+def inflated(inflate: "zlib._Decompress", body: bytes | memoryview) -> Iterator[bytes]:
+    """What this part unpacks to, piece by piece."""
     try:
         while body and not inflate.eof:
-            size += len(inflate.decompress(body, 1 << 20))
-            if size > most:
-                raise damaged("PNG")
+            yield inflate.decompress(body, 1 << 20)
             body = inflate.unconsumed_tail
     except zlib.error:
         raise damaged("PNG") from None
-    return size
 
 
 # ── JPEG ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
