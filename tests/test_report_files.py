@@ -127,6 +127,21 @@ def test_junit_tells_the_calls_and_what_was_wrong_with_them() -> None:
     assert "\n`stock.py:count` raised KeyError" in (root.findtext(".//error") or "")
 
 
+def test_no_line_of_a_junit_error_begins_with_the_words_of_a_model() -> None:
+    reason = "the assistant called `x\n::error::pwned`, which is none of the flow's functions"
+    played: list[tuple[int, Event]] = [
+        (0, suite(1)),
+        (1, case()),
+        (1, StepStarted(1, "", 3, ("Hello.",))),
+        (1, StepEnded(1, "error", 1, reason)),
+        (1, CaseEnded("error", 1, reason, ())),
+        (0, SuiteEnded(1)),
+    ]
+    error = ElementTree.fromstring(junit.document(Report.of(enveloped(played)))).find(".//error")
+    assert error is not None
+    assert "the assistant called `x\n  | ::error::pwned`, which is none of the flow's functions" == error.text
+
+
 def test_junit_has_a_suite_for_each_file_and_names_the_line() -> None:
     root = ElementTree.fromstring(junit.document(Report.of(kept("failed-check"))))
     cases = root.findall("testsuite[@name='shop.yaml']/testcase")

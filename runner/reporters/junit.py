@@ -125,7 +125,7 @@ def headline(case: CaseReport) -> str:
 
 
 def complaints(case: CaseReport) -> str:
-    """Everything that went wrong, each at its place in the file."""
+    """Everything that went wrong, each at its place in the file; no line begins with the words of a model or a service."""
     lines = []
     for check in case.wrong:
         lines.append(f"{case.path}:{check.line}:{check.column}: {check.message} [{check.check}]")
@@ -133,7 +133,8 @@ def complaints(case: CaseReport) -> str:
     lines += [f"{each.operation}: {each.message}" for each in case.all_operations if each.message]
     lines += [each.trouble for step in case.steps for each in step.calls if each.trouble]
     lines += [step.reason for step in case.steps if step.reason and step.outcome != Outcome.SKIPPED]
-    return "\n".join(dict.fromkeys([*lines, case.reason] if case.reason else lines))
+    said = dict.fromkeys([*lines, case.reason] if case.reason else lines)
+    return "\n".join("\n  | ".join(line.splitlines()) for line in said)
 
 
 def told(case: CaseReport) -> str:
