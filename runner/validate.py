@@ -568,6 +568,8 @@ def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
         return _("it belongs in a step, under `steps`")
     if not place.path and any(each.name == key for each in keys_of(Step)):
         return _("it belongs in a step: under `steps`, after a `- `")
+    if key == "assistant" and "sample" in known:
+        return _("write an answer you expect as `sample: …`; what was said before belongs in `thread.messages`")
     if place.path and any(each.name == key for each in keys_of(Flow)):
         return _("it belongs at the top level; do not indent it")
     return suggestion(key, known)
@@ -607,6 +609,15 @@ def missing_key(error: Error, place: Place) -> Iterator[Found]:
             return  # the unknown key says it already
     if error.schema.get("properties", {}).keys() == {key} and place.node.value:
         return  # of one key, the unknown one beside it says enough
+    own = place.node.value
+    if (
+        own
+        and place.path
+        and place.path[-1] in checks
+        and isinstance(own, dict)
+        and own.keys().isdisjoint(error.schema["properties"])
+    ):
+        return  # so does it where no key is known
     message = _("{holder} has no `{key}`").format(holder=holder, key=key)
     example = error.schema["properties"][key].get("examples", ["…"])[0]
     if key == "steps":
@@ -720,6 +731,9 @@ def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place
             return write(f"assistant: {{model: {written}}}")
         return _("write its keys below it, indented by two spaces")
     if "string" in wanted and actual == "array":
+        items = place.node.plain
+        if "under" in error.schema.get("pattern", "") and isinstance(items, list) and list(map(type, items)) == [int, int]:
+            return write(f"{key}: between {items[0]} and {items[1]}")
         return _("write one text; a list is not understood here")
     if "number" in wanted:
         if actual == "string" and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", str(error.instance)):
@@ -750,6 +764,9 @@ def not_among(error: Error, place: Place) -> Iterator[Found]:
         yield Found(
             "not-in-list", _("`{value}` is not understood here").format(value=value), suggestion(code_of(value), allowed)
         )
+    elif value is False and place.path[-1] in bare_checks():
+        hint = write(f"not: [{place.path[-1]}]")
+        yield Found("not-in-list", _("{name} cannot be `{value}`").format(name=place.name, value=inline(value)), hint)
     else:
         names = listed(map(inline, error.limit))
         hint = _("write {names}, or delete the key") if len(error.limit) == 1 else _("use one of {names}")
@@ -907,11 +924,24 @@ def bad_notation(error: Error, place: Place) -> Iterator[Found]:
         hint = write(f"python: {dotted[1].replace('.', '/')}.py:{dotted[2]}")
     elif called and place.path[-1:] == ("python",):
         hint = write(f"python: {called[1]}:{called[2]}")
+    elif place.path and (spelled := spelled_out(str(error.instance))):
+        hint = write(f"{place.path[-1]}: {spelled}")
     yield Found(
         "bad-value",
         _("`{value}`: {reason}").format(value=shortened(without_password(str(error.instance))), reason=sentence),
         hint,
     )
+
+
+UNITS: Mapping[str, str] = {"s": "s", "m": " min", "h": "h"}
+
+
+def spelled_out(written: str) -> str | None:
+    """A duration, or a number of times, whose unit is a whole word."""
+    if written.casefold() in ("once", "twice"):
+        return "1" if written.casefold() == "once" else "2"
+    found = re.fullmatch(r"([0-9.]+) *(seconds?|secs|minutes?|mins|hours?)", written.strip().casefold())
+    return f"{found[1]}{UNITS[found[2][0]]}" if found else None
 
 
 def without_password(text: str) -> str:

@@ -82,6 +82,8 @@ def homes() -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield _("under `tools`"), {"plugin": below["Tool"]["anyOf"][1]["properties"]["plugin"]}
     yield _("in a function under `tools`"), below["Function"]["properties"]
     yield _("in an item of `replies`"), below["Reply"]["properties"]
+    for check, kind in (("calls", "ExpectedCall"), ("image", "ImageConditions")):
+        yield _("in the check `{name}`").format(name=check), below[kind]["properties"]
 
 
 def key_page(name: str, home: str, schema: Mapping[str, Any]) -> str:
