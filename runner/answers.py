@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,13 +33,16 @@ def answered(messages: Sequence[Message], run_id: str) -> tuple[Message, ...]:
 
 
 def picture_sources(calls: Sequence[ToolCall], messages: Sequence[Message]) -> tuple[str, ...]:
-    """Where the answer's pictures are, each once: outputs of tools that paint, then content items, then links in the text."""
+    """Where the answer's pictures are, each once: outputs of tools that paint, then content items, then links in the text.
+
+    What the author's own functions put out is no answer until the assistant shows it.
+    """
     return tuple(dict.fromkeys(found_pictures(calls, messages)))
 
 
 def found_pictures(calls: Sequence[ToolCall], messages: Sequence[Message]) -> Iterator[str]:
     for call in calls:
-        for url, alone in urls_of(call.output or ""):
+        for url, alone in urls_of("" if call.is_function else call.output or ""):
             if (alone and call.name in PAINTERS) or is_picture(url):
                 yield url
     for message in messages:
@@ -108,9 +111,18 @@ def whole(turns: Sequence[Turn]) -> Turn:
         else None,
         seconds=sum(turn.seconds for turn in turns),
         error=next((turn.error for turn in turns if turn.error is not None), None),
-        parameters={name: schema for turn in turns for name, schema in turn.parameters.items()},
+        parameters=agreed(turns),
         folder=turns[0].folder if turns else Path(),
     )
+
+
+def agreed(turns: Sequence[Turn]) -> dict[str, Mapping[str, object]]:
+    """The schemas that a conversation's functions have in every turn; no call can be judged by that of another turn."""
+    found: dict[str, list[Mapping[str, object]]] = {}
+    for turn in turns:
+        for name, schema in turn.parameters.items():
+            found.setdefault(name, []).append(schema)
+    return {name: first for name, (first, *others) in found.items() if all(other == first for other in others)}
 
 
 def saved(wanted: SavedValue, text: str) -> str:

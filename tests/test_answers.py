@@ -66,12 +66,25 @@ def test_tool_outputs_come_first_and_each_picture_once() -> None:
     assert ("https://a.test/2", "f1", "https://a.test/1") == picture_sources((call,), (message,))
 
 
+def test_what_an_authors_function_puts_out_is_no_picture_of_the_answer() -> None:
+    call = ToolCall("c", "get_product", "{}", '{"photo": "https://a.test/1.png"}', True)
+    assert () == picture_sources((call,), (said("Here is its photo."),))
+    assert ("https://a.test/1.png",) == picture_sources((call,), (said("![it](https://a.test/1.png)"),))
+
+
 def test_a_conversation_as_a_whole() -> None:
     first = Turn("a", usage=Usage(1, 2, 3), seconds=1)
     second = Turn("b", status=RunStatus.FAILED, usage=Usage(1, 1, 2), seconds=2, error=ServiceError("c", "m"))
     turn = whole((first, second))
     assert ("a\n\nb", "failed", Usage(2, 3, 5), 3) == (turn.text, turn.status, turn.usage, turn.seconds)
     assert ServiceError("c", "m") == turn.error
+
+
+def test_a_function_that_two_turns_declare_differently_has_no_parameters_in_the_whole() -> None:
+    stop = {"type": "object"}
+    first = Turn("a", parameters={"find": {"properties": {"id": {"type": "integer"}}}, "stop": stop})
+    second = Turn("b", parameters={"find": {"properties": {"id": {"type": "string"}}}, "stop": stop})
+    assert {"stop": stop} == whole((first, second)).parameters
 
 
 def test_tokens_of_a_conversation_are_unknown_when_one_step_did_not_say() -> None:
