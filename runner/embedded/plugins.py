@@ -1,16 +1,70 @@
-"""The service's own tools as functions a chat model can call, and what each gives back."""
+"""The service's own tools: what each gives back, and the function that stands for it where a model calls functions."""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from uuid import uuid4
 
 from runner.embedded.objects import Json
-from runner.embedded.scripted import calculated, found, no_passages, not_run, painted
 
-__all__ = ["Draw", "definition", "known", "use"]
+__all__ = ["Draw", "calculated", "definition", "found", "known", "no_passages", "not_run", "painted", "use"]
 
 Draw = Callable[[str], str]
 """Makes a picture of a prompt; gives its URL."""
+
+
+# ── what they give back ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def painted(url: str, now: float) -> Json:
+    """The image service's task result, as the plug-in passes it on."""
+    from datetime import UTC, datetime
+
+    moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S.000")
+    return {
+        "request_id": str(uuid4()),
+        "output": {
+            "task_id": str(uuid4()),
+            "task_status": "SUCCEEDED",
+            "submit_time": moment,
+            "scheduled_time": moment,
+            "end_time": moment,
+            "results": [{"url": url}],
+            "task_metrics": {"TOTAL": 1, "SUCCEEDED": 1, "FAILED": 0},
+        },
+        "usage": {"image_count": 1},
+    }
+
+
+def calculated(formula: str) -> Json:
+    """What `calculator` gives back."""
+    from runner.embedded.calculator import calculate
+
+    try:
+        return {"formula": formula, "result": calculate(formula)}
+    except ValueError as error:
+        return {"formula": formula, "error": str(error)}
+
+
+def not_run() -> Json:
+    """What `code_interpreter` gives back."""
+    return {"error": "the embedded service does not run code"}
+
+
+def found(query: str) -> Json:
+    """What `quark_search` gives back: it looks like a result, and says that it is none."""
+    desc = "a canned result: nothing was searched"
+    entry = {"title": query, "url": "https://example.com/", "desc": desc, "type": "web", "source": "embedded"}
+    told = {"success": True, "errorCode": None, "errorMsg": None, "data": [entry]}
+    return {**told, "requestId": str(uuid4()), "failed": False}
+
+
+def no_passages() -> Json:
+    """What `rag` gives back."""
+    return {"passages": [], "note": "the embedded service has no documents"}
+
+
+# ── as functions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
+from runner.embedded import plugins
 from runner.embedded.objects import Json
 from runner.model import Sample, SampleCall
 
@@ -26,11 +26,6 @@ __all__ = [
     "Reply",
     "ToolUse",
     "answer",
-    "calculated",
-    "found",
-    "no_passages",
-    "not_run",
-    "painted",
     "tokens",
 ]
 
@@ -297,7 +292,7 @@ def picture(request: Request) -> Reply | None:
         return None
     url = request.draw(subject)
     text = pictured(subject, url, SENTENCES[request.language])
-    return Reply(text, (ToolUse(tool, {"prompt": subject}, painted(url, request.question.now)),))
+    return Reply(text, (ToolUse(tool, {"prompt": subject}, plugins.painted(url, request.question.now)),))
 
 
 BRACKETS = str.maketrans("[]", "()")
@@ -335,26 +330,6 @@ def subject_of(message: str) -> str:
     return re.sub(r"[,\s]*\bplease$", "", subject, flags=re.IGNORECASE).strip(" ,、，\"'“”「」")
 
 
-def painted(url: str, now: float) -> Json:
-    """The image service's task result, as the plug-in passes it on."""
-    from datetime import UTC, datetime
-
-    moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S.000")
-    return {
-        "request_id": str(uuid4()),
-        "output": {
-            "task_id": str(uuid4()),
-            "task_status": "SUCCEEDED",
-            "submit_time": moment,
-            "scheduled_time": moment,
-            "end_time": moment,
-            "results": [{"url": url}],
-            "task_metrics": {"TOTAL": 1, "SUCCEEDED": 1, "FAILED": 0},
-        },
-        "usage": {"image_count": 1},
-    }
-
-
 # ── calculating ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -366,21 +341,11 @@ def calculation(request: Request) -> Reply | None:
     formula = formula_in(request.message)
     if not formula:
         return None
-    output = calculated(formula)
+    output = plugins.calculated(formula)
     use = ToolUse("calculator", {"formula": formula}, output)
     if "error" in output:
         return Reply(request.say("uncalculable", formula=formula, result=output["error"]), (use,))
     return Reply(request.say("calculation", formula=formula, result=output["result"]), (use,))
-
-
-def calculated(formula: str) -> Json:
-    """What `calculator` gives back."""
-    from runner.embedded.calculator import calculate
-
-    try:
-        return {"formula": formula, "result": calculate(formula)}
-    except ValueError as error:
-        return {"formula": formula, "error": str(error)}
 
 
 # ── tools that only say what they would do ───────────────────────────────────────────────────────────────────────────
@@ -396,12 +361,9 @@ def code(request: Request) -> Reply | None:
     if not request.declared("code_interpreter") or not (fenced or re.search(CODE, request.message)):
         return None
     arguments = {"language": (fenced and fenced[1]) or "python", "code": fenced[2] if fenced else ""}
-    return Reply(request.say("code", topic=topic(request.message)), (ToolUse("code_interpreter", arguments, not_run()),))
-
-
-def not_run() -> Json:
-    """What `code_interpreter` gives back."""
-    return {"error": "the embedded service does not run code"}
+    return Reply(
+        request.say("code", topic=topic(request.message)), (ToolUse("code_interpreter", arguments, plugins.not_run()),)
+    )
 
 
 def search(request: Request) -> Reply | None:
@@ -409,15 +371,7 @@ def search(request: Request) -> Reply | None:
     if tool is None or not re.search(SEARCH, request.message):
         return None
     about = topic(request.message)
-    return Reply(request.say("search", topic=about), (ToolUse(tool, {"query": about}, found(about)),))
-
-
-def found(query: str) -> Json:
-    """What `quark_search` gives back: it looks like a result, and says that it is none."""
-    desc = "a canned result: nothing was searched"
-    entry = {"title": query, "url": "https://example.com/", "desc": desc, "type": "web", "source": "embedded"}
-    told = {"success": True, "errorCode": None, "errorMsg": None, "data": [entry]}
-    return {**told, "requestId": str(uuid4()), "failed": False}
+    return Reply(request.say("search", topic=about), (ToolUse(tool, {"query": about}, plugins.found(about)),))
 
 
 def documents(request: Request) -> Reply | None:
@@ -427,7 +381,7 @@ def documents(request: Request) -> Reply | None:
     tool = next(tool for tool in request.question.tools if tool.get("type") == "rag")
     named = placeholders(tool.get("prompt_ra"))
     arguments = dict.fromkeys(named, about) or {"query": about}
-    output = {**dict.fromkeys(named.values(), ""), **no_passages()}
+    output = {**dict.fromkeys(named.values(), ""), **plugins.no_passages()}
     return Reply(request.say("documents", topic=about), (ToolUse("rag", arguments, output),))
 
 
@@ -439,11 +393,6 @@ def placeholders(prompt_ra: object) -> Mapping[str, str]:
     declared = found.items() if isinstance(found, dict) else ()
     values = {name: one.get("value") for name, one in declared if isinstance(one, dict)}
     return {name: value.removeprefix("${").removesuffix("}") for name, value in values.items() if isinstance(value, str)}
-
-
-def no_passages() -> Json:
-    """What `rag` gives back."""
-    return {"passages": [], "note": "the embedded service has no documents"}
 
 
 # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -530,7 +479,6 @@ DEEPEST, LONGEST_OUTPUT = 6, 4000
 def played(sample: Sample, question: Question, say: Mapping[str, str], draw: Draw, message: str) -> Reply:
     """The sample's next round; behind the last one its text, or a sentence about all that came of its calls."""
     from runner.checks.arguments import plain
-    from runner.embedded import plugins
 
     functions = {tool["function"]["name"] for tool in question.tools if tool.get("type") == "function"}
     own = {tool.get("type") for tool in question.tools} - {"function"}
