@@ -13,7 +13,7 @@ Draw = Callable[[str], str]
 """Makes a picture of a prompt; gives its URL."""
 
 
-# ── what they give back ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what they give back ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def painted(url: str, now: float) -> Json:
@@ -64,7 +64,7 @@ def no_passages() -> Json:
     return {"passages": [], "note": "the embedded service has no documents"}
 
 
-# ── as functions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── as functions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
