@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from runner.clean import Redactor
-from runner.model import Assistant, Flow, Function, RunOverrides, Sample, Step, ThreadSetup, Tool
+from runner.model import Assistant, Flow, Function, Run, RunOverrides, Sample, ServiceError, Step, ThreadSetup, Tool
 from runner.registry import targets
 from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, lacking, open_target
 from runner.targets.assistant_api import AssistantApi, refused_certificate
@@ -282,3 +282,20 @@ def test_a_plug_ins_token_is_quoted_nowhere() -> None:
         '  → {"model":"qwen-max","tools":[{"type":"my-plugin","auth":{"type":"user_http","user_token":"***"}}]}',
         '  ← {"code":"***","message":"*** of user_http is not valid"}',
     ] == lines[1:]
+
+
+def test_a_plug_ins_token_is_no_part_of_why_a_run_failed() -> None:
+    plugin = Tool("my-plugin", None, {"auth": {"type": "user_http", "user_token": "t-secret-1"}})
+    error = {"code": "PluginFailed", "message": "my-plugin refused t-secret-1"}
+    failed = {"id": "r1", "object": "thread.run", "thread_id": "t1", "status": "failed", "last_error": error}
+
+    async def go() -> Run:
+        service = DashScope(
+            open_client(httpx.MockTransport(lambda _request: httpx.Response(200, json=failed))), connection(), KEY
+        )
+        await service.create_run("t1", "a1", RunOverrides(tools=(plugin,)), None)
+        found = await service.read_run("t1", "r1")
+        await service.close()
+        return found
+
+    assert ServiceError("PluginFailed", "my-plugin refused …") == on_virtual_time(go()).last_error

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote
 
@@ -164,7 +165,11 @@ class AssistantApi:
         return None
 
     async def read_run(self, thread_id: str, run_id: str) -> Run:
-        return await self.call("GET", f"/threads/{quoted(thread_id)}/runs/{quoted(run_id)}", wire.decode_run)
+        run = await self.call("GET", f"/threads/{quoted(thread_id)}/runs/{quoted(run_id)}", wire.decode_run)
+        if run.last_error is None:
+            return run
+        code, message = map(self.without_secrets, (run.last_error.code, run.last_error.message))
+        return replace(run, last_error=ServiceError(code, message))
 
     async def list_messages(self, thread_id: str, newer_than: str = "") -> tuple[Message, ...]:
         """Newest first: those after the message `newer_than`, or one page of them."""
