@@ -410,9 +410,12 @@ class Linter:
             yield self.at_key("missing-value", message, holder, "returns", hint)
 
     def types(self, parameters: Node) -> Iterator[Diagnostic]:
-        """`[string]`: one allowed word, where a list of texts is meant."""
+        """`[string]`: one allowed word, where a list of texts is meant; and a name with no letter."""
         assert isinstance(parameters.value, dict)
         for name, kind in parameters.value.items():
+            if not name.strip():
+                message = _("{name} is empty").format(name=_("an item of `{key}`").format(key="parameters"))
+                yield self.at_key("empty-value", message, parameters, name, _("write a name"))
             if isinstance(kind.value, list) and len(kind.value) == 1 and kind.value[0].value in TYPES:
                 message = _("`{value}` is no type of a parameter").format(value=f"[{kind.value[0].value}]")
                 yield self.report("not-in-list", message, kind, _("write: {line}").format(line=f"{name}: list"))

@@ -614,6 +614,8 @@ def names_of(body: Sequence["ast.stmt"]) -> frozenset[str] | None:
                 names |= {alias.asname or alias.name.partition(".")[0] for alias in imported}
             case ast.Name(id=name, ctx=ast.Store()):
                 names.add(name)
+            case ast.Assign(targets=[ast.Name()], value=ast.Constant() | ast.List() | ast.Dict() | ast.Tuple() | ast.Set()):
+                continue  # nothing that can be called
             case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
                 continue
             case _:

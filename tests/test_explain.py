@@ -117,6 +117,6 @@ def test_examples_of_a_page_are_wrong_and_right(code: str, tmp_path: Path) -> No
 
 def test_page_of_a_key_of_a_check_names_the_check() -> None:
     assert (
-        "`in_answer`, in the check `calls`: What the tool gave stands in the answer: all its texts and numbers, or those of these "
-        "fields or JSONPaths.\n\n```yaml\nin_answer: true\n# or\nin_answer: [status, '$.items[0].price']\n```"
+        "`in_answer`, in the check `calls`: What the tool gave stands in the answer: all its texts and numbers, "
+        "or those of these fields or JSONPaths.\n\n```yaml\nin_answer: true\n# or\nin_answer: [status, '$.items[0].price']\n```"
     ) == explain.page("in_answer")

@@ -10,6 +10,8 @@ from runner.words import _, nearest
 
 __all__ = ["command"]
 
+ELSEWHERE = {"function": "tools", "functions": "tools", "argument": "arguments"}
+"""What people look for that is called otherwise."""
 SENTENCE_END = re.compile(r"。|\.(?= )")
 
 
@@ -35,7 +37,9 @@ def command(ctx: click.Context, name: str | None) -> None:
         return
     page = explain.page(name.strip("[]"))
     if page is None:
-        near = nearest(name, [*explain.keys(), *explain.codes(), *checks])
+        near = ELSEWHERE.get(name) or nearest(name, [*explain.keys(), *explain.codes(), *checks])
+        if (group := ctx.find_root().command) and isinstance(group, click.Group) and name in group.list_commands(ctx):
+            near = f"runflow {name} --help"
         hint = _("did you mean `{near}`?").format(near=near) if near else _("`runflow explain` lists them")
         raise WrongPath(_("there is no key, check or code `{name}`; {hint}").format(name=name, hint=hint))
     sys.stdout.write(page.strip() + "\n")

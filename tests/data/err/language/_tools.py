@@ -16,3 +16,4 @@ def polite(reply: object) -> bool:
 
 
 imported = str.upper
+orders = {"1234": "shipped"}
