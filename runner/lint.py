@@ -606,7 +606,8 @@ class Linter:
             if wanted in self.environment:
                 return None
             message = _("the environment variable `{name}` is not allowed in texts").format(name=wanted)
-            return message, "environment-not-allowed", _("use a variable, and give its value with `--var`; or list the name under `env` in runflow.toml")
+            hint = _("use a variable, and give its value with `--var`; or list the name under `env` in runflow.toml")
+            return message, "environment-not-allowed", hint
         if self.is_known(name, reference):
             return None
         return _("`{name}` is not defined here").format(name=name), "undefined-variable", self.define(name, reference)
