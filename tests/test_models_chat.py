@@ -619,7 +619,7 @@ def test_cancelling_hangs_up_on_the_model() -> None:
         seen = first_delta(api, thread, assistant, cancel)
         ended = ["cancelling", "message.incomplete", "run.step.cancelled", "run.cancelled"]
         assert ["thread.run.cancelling", *(f"thread.{name}" for name in ended[1:]), "done"] == seen[-5:]
-        assert server.left.wait(LONG)
+        assert hung_up(api, server)
         assert "One" == api.answer(thread)
         assert "completed" == api.ask(assistant, thread, "Again.")["status"]
 
@@ -633,7 +633,7 @@ def test_deleting_the_thread_hangs_up_on_the_model() -> None:
             assert (await api.client.delete(f"/threads/{thread}")).json()["deleted"]
 
         assert ["error", "done"] == first_delta(api, thread, api.assistant(), delete)[-2:]
-        assert server.left.wait(LONG)
+        assert hung_up(api, server)
         assert 404 == api.send("GET", f"/threads/{thread}").status_code
 
 
@@ -644,7 +644,13 @@ def test_the_servers_end_hangs_up_on_the_model() -> None:
         api.post(f"/threads/{thread}/runs", assistant_id=api.assistant())
         api.runner.run(asyncio.to_thread(waited, server))
         api.runner.run(api.service.hang_up())
-        assert server.left.wait(LONG)
+        assert hung_up(api, server)
+
+
+def hung_up(api: Any, server: Any) -> bool:
+    """Whether the service closes its connection, which it does while its loop runs."""
+    left: bool = api.runner.run(asyncio.to_thread(server.left.wait, LONG))
+    return left
 
 
 def waited(server: Any) -> None:
@@ -667,7 +673,7 @@ def test_a_run_that_takes_too_long_expires_and_hangs_up() -> None:
 
         seen = first_delta(api, thread, api.assistant(), too_late)
         assert ["thread.message.incomplete", "thread.run.step.expired", "thread.run.expired", "done"] == seen[-4:]
-        assert server.left.wait(LONG)
+        assert hung_up(api, server)
 
 
 def test_a_run_expires_also_when_nobody_looks() -> None:
@@ -677,7 +683,7 @@ def test_a_run_expires_also_when_nobody_looks() -> None:
         run = api.ask(api.assistant(ADD), api.thread(), "Add.")
         clock.time += 599.9
         assert "expired" == api.submit(run, "3")["status"]
-        assert server.left.wait(LONG)
+        assert hung_up(api, server)
 
 
 def test_a_run_whose_process_is_gone_ends_as_expired(tmp_path: Path) -> None:
