@@ -10,13 +10,27 @@ annotations, `build` reads a Document into them, and the manual is their docstri
 * `Annotated[X, Form(…)]`: X under further conditions. `object`: any JSON value.
 """
 
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["FileName", "Form", "Key", "Literally", "Name", "NonEmpty", "Scalar", "Value", "branches", "key", "keys_of", "split"]
+__all__ = [
+    "FileName",
+    "Form",
+    "Key",
+    "Literally",
+    "Name",
+    "NonEmpty",
+    "Scalar",
+    "Value",
+    "branches",
+    "key",
+    "keys_of",
+    "parts_of",
+    "split",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +124,14 @@ def branches(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) not in (Union, UnionType):
         return (annotation,)
     return tuple(branch for member in get_args(annotation) for branch in branches(member))
+
+
+def parts_of(value: object) -> Iterator[object]:
+    """What a value of a flow is made of, one level down: a mapping's values, a list's items, a dataclass's fields; a text or a
+    number is made of nothing."""
+    if isinstance(value, Mapping):
+        yield from value.values()
+    elif isinstance(value, tuple | list):
+        yield from value
+    elif is_dataclass(value):
+        yield from (getattr(value, each.name) for each in fields(value))

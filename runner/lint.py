@@ -9,7 +9,7 @@ from typing import Protocol
 
 from runner.build import Reference
 from runner.diagnostics import Diagnostic, Severity, Span
-from runner.forms import keys_of
+from runner.forms import keys_of, parts_of
 from runner.model import Check, Expectation, Flow, Function, Replies, Role, RunOverrides, SampleCall, Step, Tool
 from runner.registry import checks
 from runner.source import MAX_FINDINGS, Node
@@ -726,12 +726,8 @@ def tool_names(flow: Flow) -> frozenset[str]:
 def within(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield from names(value)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from within(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from within(item)
+    for part in parts_of(value):
+        yield from within(part)
 
 
 def node_at(root: Node, span: Span) -> Node | None:

@@ -10,13 +10,14 @@ change the files of the person running them.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from runner.diagnostics import Problems
 from runner.files import replace
+from runner.forms import parts_of
 from runner.model import ByHttp, ByPython, Flow, Function, PythonFunction
 from runner.source import MAX_BYTES, open_bytes
 from runner.words import _
@@ -58,19 +59,11 @@ def within(value: object) -> Iterator[Use]:
             yield Use(str(function), name, function.file)
         case Function(name=name, answer=ByHttp(url=url)):
             yield Use(url, name)
-        case str() | bytes():
-            return
-        case Mapping():
-            for each in value.values():
-                yield from within(each)
-        case tuple() | list():
-            for each in value:
-                yield from within(each)
         case PythonFunction():
             yield Use(str(value), "", value.file)
-        case _other if is_dataclass(value):
-            for field in fields(value):
-                yield from within(getattr(value, field.name))
+        case _other:
+            for each in parts_of(value):
+                yield from within(each)
 
 
 def needs(flow: Flow) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.frame import Refused
 from runner.console import is_ci
+from runner.forms import parts_of
 from runner.words import _, listed
 
 if TYPE_CHECKING:
@@ -45,18 +46,10 @@ def names_in(flow: "Flow") -> tuple[str, ...]:
 def used(value: object) -> Iterator[str]:
     from runner.variables import environment_name, names
 
-    match value:
-        case str():
-            yield from (name for each in names(value) if (name := environment_name(each)) is not None)
-        case Mapping():
-            for each in value.values():
-                yield from used(each)
-        case tuple() | list():
-            for each in value:
-                yield from used(each)
-        case _other if is_dataclass(value):
-            for field in fields(value):
-                yield from used(getattr(value, field.name))
+    if isinstance(value, str):
+        yield from (name for each in names(value) if (name := environment_name(each)) is not None)
+    for part in parts_of(value):
+        yield from used(part)
 
 
 def values(flows: "Sequence[Flow]", found: "Settings", environment: Mapping[str, str], *, permitted: bool) -> dict[str, str]:
