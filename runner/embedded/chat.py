@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runner.embedded.models import Call, Completion, Entry, ModelTrouble, Prompt, Tokens
-from runner.embedded.objects import Json
+from runner.embedded.objects import Json, dumps
 
 __all__ = ["Chat", "Endpoint", "body_of", "refusal"]
 
@@ -229,10 +229,6 @@ def tokens_of(usage: object) -> Tokens | None:
         return None
     read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     return Tokens(read, written) if type(read) is int and type(written) is int else None
-
-
-def dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 # ── what endpoints say when they refuse ──────────────────────────────────────────────────────────────────────────────

@@ -15,9 +15,9 @@ from weakref import WeakValueDictionary
 
 from runner.embedded import plugins
 from runner.embedded.models import Call, Completion, Entry, Model, ModelTrouble, Prompt, Tokens
-from runner.embedded.objects import Json, Message, Run, RunStep, text_item
+from runner.embedded.objects import Json, Message, Run, RunStep, dumps, text_item
 from runner.embedded.parameters import Refused
-from runner.embedded.script import Script, answered_call, dumps, message_delta, tool_calls, usage
+from runner.embedded.script import Script, answered_call, message_delta, tool_calls, usage
 from runner.embedded.scripted import AnsweredCall
 from runner.embedded.store import Beat
 from runner.model import RunStatus

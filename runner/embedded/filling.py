@@ -4,13 +4,12 @@ A value is looked for in the message first, then in what was said before it, new
 `city: Paris`), then its type, its format and what values of such a name look like: ids have digits, places are named.
 """
 
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runner.embedded.objects import Json
+from runner.embedded.objects import Json, dumps
 from runner.embedded.vocabulary import CONCEPTS, name_words
 
 __all__ = ["Text", "fill"]
@@ -67,10 +66,6 @@ def fill(parameters: Json, texts: Sequence[Text], now: float) -> tuple[Json, tup
     needed = required_of(parameters)
     least = {name: value for name, value in made.items() if name in needed}
     return (least, ()) if not fault(dumps(least), parameters) else ({}, needed)
-
-
-def dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def required_of(schema: Json) -> tuple[str, ...]:

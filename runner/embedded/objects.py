@@ -1,11 +1,12 @@
 """What the service keeps, in the words and fields of the wire: each class is one kind of object, rendered field by field."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
-__all__ = ["Assistant", "Json", "Kept", "Message", "Run", "RunStep", "Thread", "new_id", "render", "text_item"]
+__all__ = ["Assistant", "Json", "Kept", "Message", "Run", "RunStep", "Thread", "dumps", "new_id", "render", "text_item"]
 
 Json: TypeAlias = dict[str, Any]
 """A JSON object that goes back to the caller as it came."""
@@ -140,3 +141,8 @@ def render(kept: Kept) -> Json:
 
 def text_item(value: str) -> Json:
     return {"type": "text", "text": {"value": value, "annotations": []}}
+
+
+def dumps(value: object) -> str:
+    """JSON as it stands within a text of the wire."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,17 +1,16 @@
 """Turn what the model decided into the beats of a run: which object changes when, and what a stream says about it."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from runner.embedded.faults import Fault
-from runner.embedded.objects import Json, Message, Run, RunStep, new_id, text_item
+from runner.embedded.objects import Json, Message, Run, RunStep, dumps, new_id, text_item
 from runner.embedded.scripted import Reply
 from runner.embedded.store import Beat
 from runner.model import RunStatus
 
-__all__ = ["Script", "answered", "answered_call", "begun", "dumps", "ending", "message_delta", "resumed", "tool_calls", "usage"]
+__all__ = ["Script", "answered", "answered_call", "begun", "ending", "message_delta", "resumed", "tool_calls", "usage"]
 
 PIECE = re.compile(r"[^\x00-\u2e7f]{1,4}|[\x21-\u2e7f]+\s*|\s+|.", re.DOTALL)
 """What one delta holds: a word and the space behind it, or four characters of a script without spaces."""
@@ -264,7 +263,3 @@ def usage(read: int, written: int) -> Json:
         "prompt_tokens": read,
         "completion_tokens": written,
     }
-
-
-def dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from runner.embedded import plugins
-from runner.embedded.objects import Json
+from runner.embedded.objects import Json, dumps
 from runner.model import Sample, SampleCall
 
 if TYPE_CHECKING:
@@ -619,7 +619,3 @@ def topic(message: str) -> str:
     stripped = re.sub(OPENING, "", flat, count=1).strip(" .!?。！？")
     whole = stripped or flat
     return whole if len(whole) <= MOST else f"{whole[:MOST]}…"
-
-
-def dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
