@@ -1,23 +1,23 @@
 """Play one conversation against a target and tell, as it happens, what came of each operation, step and check."""
 
 import asyncio
-import random
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from runner.answers import answered, picture_sources, saved, whole
 from runner.calls import Answers, asks_again, by_declared_name, completed, identity
+from runner.clock import Clock, LoopClock
 from runner.events import (
     AnswerReceived,
+    AttemptEnded,
+    AttemptStarted,
     Called,
-    CaseEnded,
-    CaseStarted,
     CheckEnded,
     Emit,
     FunctionAnswered,
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from runner.plan import Case
     from runner.tools import Ask, Toolbox
 
-__all__ = ["Clock", "LoopClock", "SaveImage", "play"]
+__all__ = ["SaveImage", "play"]
 
 FLOW_SECONDS = 900.0
 STEP_SECONDS = 300.0
@@ -98,31 +98,6 @@ SaveImage = Callable[[int, int, bytes], str]
 """Step, index and bytes of a picture to the path it was written to; raises OSError."""
 
 
-class Clock(Protocol):
-    """Time as the engine knows it: monotonic seconds, waiting, limits, and the dice for uneven pauses."""
-
-    def now(self) -> float: ...
-    async def sleep(self, seconds: float) -> None: ...
-    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]: ...
-    def random(self) -> float: ...
-
-
-class LoopClock:
-    """The event loop's own clock."""
-
-    def now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
-        return asyncio.timeout(seconds)
-
-    def random(self) -> float:
-        return random.random()
-
-
 class Trouble(Exception):
     """Why there is no verdict, in a sentence."""
 
@@ -132,6 +107,7 @@ async def play(
     target: Target,
     emit: Emit,
     *,
+    attempt: int = 1,
     clock: Clock | None = None,
     save_image: SaveImage | None = None,
     streaming: bool = True,
@@ -139,27 +115,18 @@ async def play(
     ask: "Ask | None" = None,
     debug: bool = False,
 ) -> Outcome:
-    """Play a case to its end and delete what was made, whatever happens; an asyncio cancellation included.
+    """Play a case once to its end and delete what was made, whatever happens; an asyncio cancellation included.
 
     Code of the flow's folder and its URLs are used only when `trusted`; `ask` reaches the person at the terminal, if there is
-    one; with `debug` functions in Python may print. Everything worth knowing leaves through `emit`, CaseEnded last. Raises
-    nothing a service could cause.
+    one; with `debug` functions in Python may print. Everything worth knowing leaves through `emit`, from
+    AttemptStarted to AttemptEnded. Raises nothing a service could cause.
     """
     flow = case.flow
     talk = Conversation(
         case, target, emit, clock or LoopClock(), save_image, streaming, trusted, ask, debug, flow.path.resolve().parent
     )
     began = talk.clock.now()
-    emit(
-        CaseStarted(
-            path=str(flow.path),
-            flow=flow.name or flow.path.stem,
-            label=case.label,
-            tags=flow.tags,
-            model=flow.assistant.model or "",
-            steps=len(flow.steps),
-        )
-    )
+    emit(AttemptStarted(attempt))
     outcome, reason = Outcome.ERROR, _("interrupted")
     limit = flow.timeout or FLOW_SECONDS
     hurry = False
@@ -184,7 +151,7 @@ async def play(
             if outcome in (Outcome.PASSED, Outcome.SKIPPED):
                 outcome, reason = Outcome.ERROR, str(trouble)
         finally:
-            emit(CaseEnded(outcome, talk.clock.now() - began, reason, tuple(talk.made)))
+            emit(AttemptEnded(outcome, talk.clock.now() - began, reason, tuple(talk.made)))
     return outcome
 
 

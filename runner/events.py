@@ -5,6 +5,8 @@ from typing import ClassVar, Protocol
 
 __all__ = [
     "AnswerReceived",
+    "AttemptEnded",
+    "AttemptStarted",
     "CaseEnded",
     "CaseStarted",
     "CheckEnded",
@@ -15,6 +17,7 @@ __all__ = [
     "ImageSaved",
     "OperationEnded",
     "OperationStarted",
+    "Retried",
     "RunStatusChanged",
     "StepEnded",
     "StepStarted",
@@ -27,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SuiteStarted:
-    """`reason` says why this target was chosen, in words."""
+    """`reason` says why this target was chosen, in words; `cases` is how many conversations this run plays."""
 
     version: str
     target: str
@@ -36,18 +39,33 @@ class SuiteStarted:
     cases: int
     simulated: bool
     """True when no model answers (the embedded service's `scripted`): a pass checks the flow, not a model."""
+    fail_on_flaky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CaseStarted:
-    """`case` numbers cases from 1. `label` tells the rows of one flow apart, empty when there is one."""
+    """One conversation with one verdict, whatever attempts it takes. `label` tells the rows of one flow apart, empty when there
+    is one."""
 
     path: str
     flow: str
     label: str
     tags: tuple[str, ...]
+    target: str
     model: str
     steps: int
+    times: int = 1
+    """How often it is played whatever comes of it, as `repeat` says; `needed` of these must pass."""
+    needed: int = 1
+    digest: str = ""
+    """Of everything that decides what is played; equal digests, equal conversations."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """The conversation is played from its beginning, for the `attempt`th time."""
+
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,17 @@ class OperationEnded:
     id: str = ""
     request_id: str = ""
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A call of an operation is made again, as the `attempt`th, after so many seconds; `reason` says what came of the last."""
+
+    step: int
+    operation: str
+    attempt: int
+    seconds: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,29 +211,42 @@ class StepEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class CaseEnded:
-    """The verdict on one conversation. `left` are ids that could not be deleted."""
+class AttemptEnded:
+    """`left` are ids that could not be deleted, `kept` those that were to stay."""
 
     outcome: str
     seconds: float
     reason: str = ""
     left: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEnded:
+    """The verdict on one conversation: passed, flaky, failed, error, skipped, or not_run when it was never begun."""
+
+    outcome: str
+    seconds: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteEnded:
-    """`signal` is 0, or the number of the signal that ended it early (2, 15)."""
+    """`signal` is 0, or the number of the signal that ended it early (2, 15); `reason` says why it ended early, if it did."""
 
     seconds: float
     signal: int = 0
+    reason: str = ""
 
 
 Event = (
     SuiteStarted
     | CaseStarted
+    | AttemptStarted
     | StepStarted
     | OperationStarted
     | OperationEnded
+    | Retried
     | RunStatusChanged
     | TextArrived
     | FunctionAnswered
@@ -213,6 +255,7 @@ Event = (
     | CheckEnded
     | Warned
     | StepEnded
+    | AttemptEnded
     | CaseEnded
     | SuiteEnded
 )
@@ -220,7 +263,10 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An event on its way: which case (0 for the suite), its number within the case, and when (Unix time, seconds)."""
+    """An event on its way: which case (0 for the suite), its number within the case, and when (Unix time, seconds).
+
+    Cases are numbered from 1 by their place in the whole selection, also when a shard plays only some of them.
+    """
 
     FORMAT: ClassVar[str] = "runflow-events/1"
 

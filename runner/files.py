@@ -1,21 +1,22 @@
 """Put a whole file in place of another, or leave the old one as it was."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from secrets import token_hex
 
 __all__ = ["replace"]
 
 
-def replace(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Make `data` the content of `path`, all of it or, with OSError, none: the former file then stays as it was. `mode` is
-    what the file may be used for, less the user's mask."""
+def replace(path: Path, data: bytes | Iterable[bytes], mode: int = 0o666) -> None:
+    """Make `data`, or its pieces one after the other, the content of `path`, all of it or, with OSError, none: the former file
+    then stays as it was. `mode` is what the file may be used for, less the user's mask."""
     path = path.resolve()
     beside = path.with_name(f".{token_hex(8)}.part")
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(file, "wb") as stream:
-            stream.write(data)
+            stream.writelines([data] if isinstance(data, bytes) else data)
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)

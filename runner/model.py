@@ -306,6 +306,14 @@ class CasesFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """How often a conversation is played whatever comes of it, and how many of these must pass."""
+
+    times: Annotated[int, Form(minimum=1, maximum=1000)] = key("How often it is played", 10)
+    pass_: Annotated[int, Form(minimum=1, maximum=1000)] = key("How many of these must pass", 8, name="pass")
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """One assistant and one conversation with it, checked after every step."""
 
@@ -327,6 +335,12 @@ class Flow:
         default=None,
     )
     timeout: Duration | None = key("The longest the conversation may take; 15 min unless told", "5 min", default=None)
+    retries: Annotated[int, Form(minimum=0, maximum=100)] = key(
+        "How often a conversation that did not pass is played again; one that passes then is reported as flaky", 2, default=0
+    )
+    repeat: Repeat | None = key(
+        "Play the conversation several times, and say how many of these must pass", {"times": 10, "pass": 8}, default=None
+    )
     path: Path = Path()
     """The file it was read from."""
     taken: tuple[Path, ...] = ()
@@ -478,12 +492,17 @@ class Turn:
 
 
 class Outcome(StrEnum):
-    """PASSED and FAILED are verdicts on an answer; ERROR means that there is none; SKIPPED carries a reason."""
+    """PASSED and FAILED are verdicts on an answer; ERROR means that there is none; SKIPPED carries a reason.
+
+    Only a whole conversation can be FLAKY, which passed when it was tried again, or NOT_RUN, which the run did not get to.
+    """
 
     PASSED = "passed"
+    FLAKY = "flaky"
     FAILED = "failed"
     ERROR = "error"
     SKIPPED = "skipped"
+    NOT_RUN = "not_run"
 
 
 @dataclass(frozen=True, slots=True)

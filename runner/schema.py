@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -137,7 +137,7 @@ class Deriver:
         match get_origin(base):
             case None:
                 return self.named(base)
-            case origin if origin is tuple:
+            case origin if origin in (tuple, Sequence):
                 return {"type": "array", "items": self.of(get_args(base)[0])}
             case origin if origin is Literal:
                 return self.among(get_args(base))

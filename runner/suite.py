@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner import __version__
-from runner.engine import Clock, LoopClock, play
-from runner.events import Emit, Envelope, Event, SuiteEnded, SuiteStarted
+from runner.clock import Clock, LoopClock
+from runner.engine import play
+from runner.events import AttemptEnded, CaseEnded, CaseStarted, Emit, Envelope, Event, SuiteEnded, SuiteStarted
+from runner.model import Outcome
 from runner.targets import Connection, Target, open_target
 
 if TYPE_CHECKING:
@@ -97,11 +99,34 @@ class Suite:
             assert self.save_picture is not None
             return self.save_picture(name, step, index, data)
 
+        emit = self.envelopes(number)
+        began = self.clock.now()
+        outcome: Outcome = Outcome.ERROR
+        reason = ""
+
+        def tell(event: Event) -> None:
+            nonlocal reason
+            if isinstance(event, AttemptEnded):
+                reason = event.reason
+            emit(event)
+
+        flow = case.flow
+        emit(
+            CaseStarted(
+                path=str(flow.path),
+                flow=flow.name or flow.path.stem,
+                label=case.label,
+                tags=flow.tags,
+                target=self.connection.target,
+                model=flow.assistant.model or "",
+                steps=len(flow.steps),
+            )
+        )
         task = asyncio.ensure_future(
             play(
                 case,
                 self.target,
-                self.envelopes(number),
+                tell,
                 clock=self.clock,
                 save_image=save_image if self.save_picture else None,
                 streaming=self.connection.streaming,
@@ -112,12 +137,13 @@ class Suite:
         )
         self.playing.add(task)
         try:
-            await task
+            outcome = await task
         except asyncio.CancelledError:
             if not self.signal:
                 raise
         finally:
             self.playing.discard(task)
+            emit(CaseEnded(outcome, self.clock.now() - began, reason))
 
     def envelopes(self, case: int) -> Emit:
         sequence = 0

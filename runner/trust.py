@@ -20,6 +20,7 @@ from runner.files import replace
 from runner.forms import parts_of
 from runner.model import ByHttp, ByPython, Flow, Function, PythonFunction
 from runner.source import MAX_BYTES, open_bytes
+from runner.state import state_folder
 from runner.words import _
 
 __all__ = ["Permit", "Standing", "Store", "TrustProblem", "Use", "fingerprint", "importable", "needs", "uses"]
@@ -178,9 +179,7 @@ class Store:
     @classmethod
     def of_user(cls) -> "Store":
         """The one in the user's state folder."""
-        from platformdirs import user_state_path
-
-        return cls(user_state_path("runflow", appauthor=False) / "trust")
+        return cls(state_folder() / "trust")
 
     def standing(self, flow: Flow) -> Standing:
         """How a flow stands, as it lies on disk now. Raise TrustProblem when that cannot be told: it is not trusted then."""

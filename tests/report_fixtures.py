@@ -27,8 +27,9 @@ from runner.events import (
     TextArrived,
     Warned,
 )
-from runner.reporters import Reporter
-from runner.reporters.events import decode
+from runner.ndjson import decode
+from runner.report import Fold
+from runner.reporters import Audience, Redact, Reporter
 
 DATA = Path(__file__).parent / "data" / "report"
 STREAMS = sorted(path.stem for path in DATA.glob("*.jsonl"))
@@ -42,12 +43,18 @@ def as_is(text: str) -> str:
     return text
 
 
-def told(open_: Callable[[TextIOWrapper], Reporter], envelopes: Iterable[Envelope], encoding: str = "utf-8") -> str:
+def told(
+    open_: Callable[[TextIOWrapper, Fold], Reporter],
+    envelopes: Iterable[Envelope],
+    encoding: str = "utf-8",
+    redact: Redact = as_is,
+) -> str:
     """What a reporter writes to a stream of that encoding."""
     stream = TextIOWrapper(BytesIO(), encoding, newline="\n")
-    reporter = open_(stream)
+    fold = Fold()
+    audience = Audience(fold, [reporter := open_(stream, fold)], redact)
     for envelope in envelopes:
-        reporter.receive(envelope)
+        audience.receive(envelope)
     reporter.close()
     stream.seek(0)
     return stream.read()
@@ -63,7 +70,7 @@ def suite(cases: int, *, simulated: bool = True) -> SuiteStarted:
 
 
 def case(name: str = "paint", steps: int = 1, path: str = "paint.yaml") -> CaseStarted:
-    return CaseStarted(path, name, "", (), "qwen-max", steps)
+    return CaseStarted(path, name, "", (), "embedded", "qwen-max", steps)
 
 
 def check(outcome: str = "passed", step: int = 1) -> CheckEnded:

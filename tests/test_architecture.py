@@ -10,10 +10,10 @@ RUNNER = Path(__file__).parent.parent / "runner"
 
 # From the bottom up. A module may import from its own layer and from those before it, never from those after it.
 LAYERS = (
-    ("words", "hosts", "console", "clean", "files"),
+    ("words", "hosts", "console", "clean", "files", "state", "clock"),
     ("diagnostics", "forms"),
-    ("model", "events"),
-    ("registry", "written"),
+    ("model", "events", "budget"),
+    ("registry", "written", "ndjson"),
     ("source", "mistakes", "variables", "trust", "functions", "worker"),
     ("checks", "schema", "explain"),
     ("build", "validate", "lint", "salvage"),
@@ -25,6 +25,7 @@ LAYERS = (
     ("targets", "tools"),
     ("engine",),
     ("suite", "report", "gallery"),
+    ("archive",),
     ("reporters", "settings"),
     ("cli",),
 )

@@ -108,9 +108,9 @@ def crash_file(text: str) -> str:
     import tempfile
     from pathlib import Path
 
-    from platformdirs import user_state_path
+    from runner.state import state_folder
 
-    for folder in (user_state_path("runflow", appauthor=False), Path(tempfile.gettempdir())):
+    for folder in (state_folder(), Path(tempfile.gettempdir())):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)

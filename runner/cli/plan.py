@@ -124,7 +124,7 @@ def machine_form(rehearsed: Sequence[tuple[Job, "Rehearsal"]]) -> str:
     from dataclasses import asdict
 
     from runner.cli.rehearsal import answered_by, functions_of
-    from runner.reporters.json import dumps
+    from runner.ndjson import dumps
 
     cases = [
         {

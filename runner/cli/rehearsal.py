@@ -11,7 +11,7 @@ import httpx
 from runner import engine
 from runner.clean import Redactor
 from runner.embedded.service import Service
-from runner.events import CaseEnded, Event
+from runner.events import AttemptEnded, Event
 from runner.model import Asks, ByHttp, ByPython, Flow, Function, Replies, Returns, Step, Tool
 from runner.plan import Case
 from runner.registry import targets
@@ -118,10 +118,10 @@ async def rehearse(case: Case, connection: Connection) -> Rehearsal:
     staged: Any = type(kind.__name__, (kind,), {"transport": classmethod(lambda _cls, _connection: recorder)})
     target: Target = staged.open(connection, {connection.key_variable or "": "rehearsal"}, None)
     flow = await existing(without_consequences(case.flow), recorder)
-    ended: list[CaseEnded] = []
+    ended: list[AttemptEnded] = []
 
     def emit(event: Event) -> None:
-        if isinstance(event, CaseEnded):
+        if isinstance(event, AttemptEnded):
             ended.append(event)
 
     saved = {name: f"{{{name}}}" for step in case.flow.steps for name in step.save or ()}

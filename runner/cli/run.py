@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runner.events import Envelope, SuiteStarted
     from runner.model import Flow
     from runner.plan import Case
+    from runner.report import Fold
     from runner.reporters import Redact, Reporter
     from runner.reporters.terminal import Screen
     from runner.settings import Settings
@@ -201,22 +202,17 @@ def play(made: Sequence[Job], choices: Choices, environment: Mapping[str, str], 
     from runner.cli.trust import permitted
     from runner.gallery import Gallery
     from runner.report import Fold
+    from runner.reporters import Audience
     from runner.targets import ConnectionProblem
 
     redact = Redactor(secrets(made, environment)).redact
     people = sys.stderr if "-" in choices.files.values() else sys.stdout
-    screen = open_screen(people, choices, redact)
-    reporters = [screen, *files_of(choices, redact)]
-    ask = open_ask(screen, people, sys.stdin, os.environ)
     fold = Fold()
+    screen = open_screen(people, fold, choices, redact)
+    reporters = [screen, *files_of(choices, fold, redact)]
+    ask = open_ask(screen, people, sys.stdin, os.environ)
     gallery = Gallery(choices.out or found.folder / found.out)
-
-    def tell(envelope: "Envelope") -> None:
-        fold.receive(envelope)
-        for reporter in reporters:
-            reporter.receive(envelope)
-
-    joined = Joined(made, tell)
+    joined = Joined(made, Audience(fold, reporters, redact).receive)
     try:
         for connection, cases in joined.groups():
             suite.run(
@@ -244,22 +240,22 @@ def secrets(made: "Sequence[Job]", environment: Mapping[str, str]) -> list[str]:
     return [*(environment[name] for name in variables if name and environment.get(name)), *in_texts()]
 
 
-def open_screen(people: TextIO, choices: Choices, redact: "Redact") -> "Screen":
+def open_screen(people: TextIO, fold: "Fold", choices: Choices, redact: "Redact") -> "Screen":
     """The reporter for people, who read standard error when standard output is a report."""
     from runner.reporters.terminal import open_terminal
 
     return open_terminal(
-        people, redact, os.environ, verbose=choices.verbose > 0, quiet=choices.quiet, colour=not choices.no_color
+        people, fold, redact, os.environ, verbose=choices.verbose > 0, quiet=choices.quiet, colour=not choices.no_color
     )
 
 
-def files_of(choices: Choices, redact: "Redact") -> "Iterator[Reporter]":
+def files_of(choices: Choices, fold: "Fold", redact: "Redact") -> "Iterator[Reporter]":
     """The reporters that write somewhere."""
     from runner.reporters import open_reporter
 
     for name, value in choices.files.items():
         try:
-            yield open_reporter(name, value, redact)
+            yield open_reporter(name, value, fold, redact)
         except OSError as error:
             raise WrongPath(f"`--{name} {value}`: {error.strerror}") from error
 

@@ -79,7 +79,7 @@ class Machine:
 
     def add(self, diagnostic: "Diagnostic") -> None:
         from runner.diagnostics import to_json
-        from runner.reporters.json import dumps
+        from runner.ndjson import dumps
 
         text = dumps(to_json(diagnostic))
         self.size += len(text.encode("utf-8", "backslashreplace")) + 6

@@ -4,7 +4,7 @@ import codecs
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from errno import EACCES, EISDIR, ENOENT
@@ -18,21 +18,38 @@ from runner.registry import reporters
 from runner.report import Fold, Report
 from runner.words import _
 
-__all__ = ["Guarded", "Log", "Redact", "Redacting", "Reporter", "Sink", "Stream", "WholeFile", "WholeReport", "open_reporter"]
+__all__ = [
+    "Audience",
+    "Guarded",
+    "Log",
+    "Redact",
+    "Redacting",
+    "Reporter",
+    "Sink",
+    "Stream",
+    "WholeFile",
+    "WholeReport",
+    "open_reporter",
+]
 
 Redact = Callable[[str], str]
 
 
 class Sink(Protocol):
-    """Where a reporter writes. `write` raises OSError when the text did not arrive."""
+    """Where a reporter writes. `write` and `write_whole` raise OSError when the text did not arrive."""
 
     def write(self, text: str) -> object: ...
+    def write_whole(self, pieces: Iterable[str]) -> object:
+        """Write one document, given in pieces; where it replaces a file, all of it or nothing."""
+        ...
+
     def flush(self) -> object: ...
     def close(self) -> object: ...
 
 
 class Reporter(Protocol):
-    """Made with the sink it writes to; told everything that happens, then closed, which is when a whole document is written."""
+    """Made with the sink it writes to and the fold of what happened; told everything just after the fold was, then closed,
+    which is when a whole document is written."""
 
     name: ClassVar[str]
     lasting: ClassVar[bool]
@@ -43,33 +60,50 @@ class Reporter(Protocol):
 
 
 class WholeReport:
-    """A reporter that writes one document when the run is over; a subclass says how the report reads."""
+    """A reporter that writes one document when the run is over; a subclass gives its pieces, and holds no two conversations at
+    once."""
 
     name: ClassVar[str]
     lasting: ClassVar[bool] = False
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, fold: Fold) -> None:
         self.sink = sink
-        self.fold = Fold()
+        self.fold = fold
 
     def receive(self, envelope: Envelope) -> None:
-        self.fold.receive(envelope)
+        pass
 
     def close(self) -> None:
-        self.sink.write(self.document(self.fold.report()))
+        self.sink.write_whole(self.pieces(self.fold.report()))
 
-    def document(self, report: Report) -> str:
+    def pieces(self, report: Report) -> Iterator[str]:
         raise NotImplementedError
 
 
-def open_reporter(name: str, destination: str, redact: Redact, out: TextIO | None = None) -> Reporter:
+def open_reporter(name: str, destination: str, fold: Fold, redact: Redact, out: TextIO | None = None) -> Reporter:
     """The reporter `name`, writing to the file `destination`, or for `-` to `out`, standard output unless told.
 
     Raise OSError with a sentence for people when the file cannot be made; nothing is written yet.
     """
     kind = reporters[name]
     sink = Stream(out or sys.stdout) if destination == "-" else open_sink(Path(destination), lasting=kind.lasting)
-    return Guarded(kind(Redacting(sink, redact)), sink, redact)
+    return Guarded(kind(Redacting(sink, redact), fold), sink)
+
+
+class Audience:
+    """Everybody who is told of a run. What is told passes here once: secrets are taken out, then the fold hears of it, then
+    each reporter."""
+
+    def __init__(self, fold: Fold, reporters: Sequence[Reporter], redact: Redact) -> None:
+        self.fold = fold
+        self.reporters = reporters
+        self.redact = redact
+
+    def receive(self, envelope: Envelope) -> None:
+        told = redacted(envelope, self.redact)
+        self.fold.receive(told)
+        for reporter in self.reporters:
+            reporter.receive(told)
 
 
 def open_sink(path: Path, *, lasting: bool) -> Sink:
@@ -101,8 +135,11 @@ class WholeFile:
         self.path = path
 
     def write(self, text: str) -> None:
+        self.write_whole([text])
+
+    def write_whole(self, pieces: Iterable[str]) -> None:
         try:
-            replace_file(self.path, encoded(text))
+            replace_file(self.path, map(encoded, pieces))
         except OSError as error:
             raise about(self.path, error) from error
 
@@ -132,6 +169,10 @@ class Log:
                 os.ftruncate(self.descriptor, self.length)
             raise about(self.path, error) from error
         self.length += len(data)
+
+    def write_whole(self, pieces: Iterable[str]) -> None:
+        for piece in pieces:
+            self.write(piece)
 
     def flush(self) -> None:
         pass
@@ -165,6 +206,10 @@ class Stream:
     def write(self, text: str) -> None:
         self.stream.write(text.encode(self.encoding, "runflow.spelled").decode(self.encoding))
 
+    def write_whole(self, pieces: Iterable[str]) -> None:
+        for piece in pieces:
+            self.write(piece)
+
     def flush(self) -> None:
         self.stream.flush()
 
@@ -182,6 +227,9 @@ class Redacting:
     def write(self, text: str) -> None:
         self.sink.write(self.redact(text))
 
+    def write_whole(self, pieces: Iterable[str]) -> None:
+        self.sink.write_whole(map(self.redact, pieces))
+
     def flush(self) -> None:
         self.sink.flush()
 
@@ -190,26 +238,25 @@ class Redacting:
 
 
 class Guarded:
-    """Stands before every reporter: takes secrets out of what it is told, and keeps its trouble from the run.
+    """Stands before every reporter and keeps its trouble from the run.
 
-    An envelope is redacted as well as what is written, for a reporter may escape or cut a text. When the disk is full or the
-    pipe closed the run goes on, so that what was made at the service is deleted; `close` then raises the OSError.
+    When the disk is full or the pipe closed the run goes on, so that what was made at the service is deleted; `close` then
+    raises the OSError.
     """
 
     name: ClassVar[str] = ""
     lasting: ClassVar[bool] = True
 
-    def __init__(self, reporter: Reporter, sink: Sink, redact: Redact) -> None:
+    def __init__(self, reporter: Reporter, sink: Sink) -> None:
         self.reporter = reporter
         self.sink = sink
-        self.redact = redact
         self.trouble: OSError | None = None
 
     def receive(self, envelope: Envelope) -> None:
         if self.trouble is not None:
             return
         try:
-            self.reporter.receive(redacted(envelope, self.redact))
+            self.reporter.receive(envelope)
         except OSError as error:
             self.trouble = error
 
@@ -224,7 +271,8 @@ class Guarded:
 
 
 def redacted(value: Any, redact: Redact) -> Any:
-    """`value` with every text in it redacted, however deep in dataclasses and tuples."""
+    """`value` with every text in it redacted, however deep in dataclasses and tuples: what is written is redacted as well, but
+    a reporter may have escaped or cut a text by then."""
     if isinstance(value, str):
         return redact(value) if len(value) > OFTEN else redacted_word(value, redact)
     if isinstance(value, tuple):

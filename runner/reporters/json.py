@@ -1,33 +1,26 @@
 """A run as one JSON document, for machines: the Report as it is."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from runner.clean import UNSAFE
+from runner.ndjson import as_mapping, dumps
 from runner.registry import reporter
 from runner.report import Report
 from runner.reporters import WholeReport
 
-__all__ = ["Json", "as_mapping", "compact", "document", "dumps", "schema"]
+__all__ = ["Json", "compact", "schema"]
 
 
 @reporter("json")
 class Json(WholeReport):
     """Writes the document when the run is over; `schemas/report.schema.json` describes it."""
 
-    def document(self, report: Report) -> str:
-        return document(report)
-
-
-def document(report: Report) -> str:
-    return dumps(report, indent=2) + "\n"
-
-
-def as_mapping(value: Any) -> dict[str, object]:
-    """The fields of one dataclass."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    def pieces(self, report: Report) -> Iterator[str]:
+        head = dumps(as_mapping(report) | {"cases": []}, indent=2)
+        yield head.removesuffix("[]\n}") + "["
+        for number, case in enumerate(report.cases):
+            yield ("," if number else "") + f"\n{dumps(case, indent=2)}".replace("\n", "\n    ")
+        yield "\n  ]\n}\n" if report.summaries else "]\n}\n"
 
 
 def compact(text: str) -> str:
@@ -53,12 +46,6 @@ def unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     if len(found := dict(pairs)) < len(pairs):
         raise ValueError
     return found
-
-
-def dumps(value: object, indent: int | None = None) -> str:
-    """JSON in every script, but with what could steer a terminal escaped; it reads back the same."""
-    text = json.dumps(value, ensure_ascii=False, default=as_mapping, indent=indent)
-    return UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def schema() -> dict[str, object]:

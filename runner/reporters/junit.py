@@ -1,7 +1,7 @@
 """A run as JUnit XML, for CI: a suite for each flow file, a test case for each conversation."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from runner.clean import one_line, visible
@@ -26,8 +26,8 @@ LONGEST = 1000
 class JUnit(WholeReport):
     """Writes the document when the run is over. A failed check is a failure, a conversation without a verdict an error."""
 
-    def document(self, report: Report) -> str:
-        return document(report)
+    def pieces(self, report: Report) -> Iterator[str]:
+        yield document(report)
 
 
 def document(report: Report) -> str:
@@ -84,24 +84,22 @@ def suite(report: Report, path: str, cases: Sequence[CaseReport]) -> "Element":
 def testcase(case: CaseReport) -> "Element":
     from xml.etree.ElementTree import Element, SubElement
 
-    line = next((check.line for check in case.wrong), 0)
-    line = line or next((step.line for step in case.steps if step.line), 1)
     found = Element(
         "testcase",
         {
             "name": legal(case.title),
             "classname": legal(case.path),
             "file": legal(case.path),
-            "line": str(line),
+            "line": str(case.line),
             "time": time(case.seconds),
         },
     )
     SubElement(SubElement(found, "properties"), "property", {"name": "model", "value": legal(case.model)})
     match case.outcome:
         case Outcome.FAILED:
-            SubElement(found, "failure", {"message": legal(headline(case)), "type": "failed"}).text = legal(complaints(case))
+            SubElement(found, "failure", {"message": legal(case.headline), "type": "failed"}).text = legal(complaints(case))
         case Outcome.ERROR:
-            SubElement(found, "error", {"message": legal(headline(case)), "type": "error"}).text = legal(complaints(case))
+            SubElement(found, "error", {"message": legal(case.headline), "type": "error"}).text = legal(complaints(case))
         case Outcome.SKIPPED:
             SubElement(found, "skipped", {"message": legal(case.reason)})
     if answers := told(case):
@@ -117,11 +115,6 @@ def never_begun(count: int) -> "Element":
         case = SubElement(found, "testcase", {"name": f"not run {number}", "classname": "not run", "time": time(0)})
         SubElement(case, "skipped", {"message": "not run"})
     return found
-
-
-def headline(case: CaseReport) -> str:
-    """One sentence: the first check that did not pass, or why there is no verdict."""
-    return next((f"{check.message} [{check.check}]" for check in case.wrong), case.reason)
 
 
 def complaints(case: CaseReport) -> str:

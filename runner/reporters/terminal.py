@@ -82,6 +82,7 @@ def columns(stream: TextIO) -> int:
 
 def open_terminal(
     stream: TextIO,
+    fold: Fold,
     redact: Redact,
     environment: Mapping[str, str],
     *,
@@ -95,14 +96,14 @@ def open_terminal(
     look = Look.of(stream, environment)
     sink = Stream(stream)
     look = look if colour else replace(look, colour=False)
-    return Screen(Terminal(Redacting(sink, redact), look, verbose=verbose, quiet=quiet), sink, redact)
+    return Screen(Terminal(Redacting(sink, redact), fold, look, verbose=verbose, quiet=quiet), sink)
 
 
 class Screen(Guarded):
     """The guarded terminal reporter, which can make room for others."""
 
-    def __init__(self, terminal: "Terminal", sink: Sink, redact: Redact) -> None:
-        super().__init__(terminal, sink, redact)
+    def __init__(self, terminal: "Terminal", sink: Sink) -> None:
+        super().__init__(terminal, sink)
         self.terminal = terminal
 
     @contextmanager
@@ -128,6 +129,7 @@ class Terminal:
     def __init__(
         self,
         sink: Sink,
+        fold: Fold,
         look: Look = Look(),
         *,
         verbose: bool = False,
@@ -139,12 +141,11 @@ class Terminal:
         self.verbose = verbose
         self.quiet = quiet
         self.clock = clock
-        self.fold = Fold()
+        self.fold = fold
         self.conversations: dict[int, Conversation] = {}
         self.screen = Moving(sink, self.running) if look.animated else Still(sink)
 
     def receive(self, envelope: Envelope) -> None:
-        self.fold.receive(envelope)
         match envelope.event:
             case SuiteStarted() as started:
                 self.screen.start()

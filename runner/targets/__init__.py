@@ -70,7 +70,9 @@ class TargetError(Exception):
     """A call that gave no usable answer: `call` is like `POST /threads`; status 0 means that no answer came.
 
     `message` is a sentence for people; `code` and `request_id` are the service's, empty if it gave none. `retry_after` is
-    how many seconds it asks to be left alone, if it does.
+    how many seconds it asks to be left alone, if it does. `sent` is False when nothing can have reached the service, such as
+    a refused connection; `timed_out` says that an answer was waited for in vain; `final` that no repetition helps, whatever
+    the status, such as a page of HTML or a certificate that is not trusted.
     """
 
     def __init__(
@@ -82,6 +84,9 @@ class TargetError(Exception):
         code: str = "",
         request_id: str = "",
         retry_after: float | None = None,
+        sent: bool = True,
+        timed_out: bool = False,
+        final: bool = False,
     ) -> None:
         super().__init__(message)
         self.call = call
@@ -90,6 +95,9 @@ class TargetError(Exception):
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+        self.sent = sent
+        self.timed_out = timed_out
+        self.final = final
 
     @property
     def sentence(self) -> str:
@@ -116,6 +124,8 @@ class Target(Protocol):
     default_base_url: ClassVar[str]
     key_variable: ClassVar[str | None]
     simulated: ClassVar[bool]
+    lasting: ClassVar[bool]
+    """Whether what is made there outlives us, so that it must be remembered until it is deleted."""
 
     @classmethod
     def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self: ...

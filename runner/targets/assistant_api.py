@@ -51,6 +51,7 @@ class AssistantApi:
     default_base_url: ClassVar[str] = ""
     key_variable: ClassVar[str | None] = None
     simulated: ClassVar[bool] = False
+    lasting: ClassVar[bool] = True
 
     def __init__(self, client: httpx.AsyncClient, connection: Connection, key: str | None = None) -> None:
         self.client = client

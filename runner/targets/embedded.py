@@ -20,6 +20,7 @@ class Embedded(AssistantApi):
     capabilities: ClassVar[Capabilities] = Capabilities(tools=TOOLS)
     default_base_url: ClassVar[str] = "http://embedded.invalid/api/v1"
     simulated: ClassVar[bool] = True
+    lasting: ClassVar[bool] = False
 
     @classmethod
     def transport(cls, connection: Connection) -> httpx.AsyncBaseTransport:

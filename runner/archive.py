@@ -1,0 +1,74 @@
+"""Finished conversations on disk: results leave memory as they come, are read back one by one, and survive us."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from runner.events import Envelope, SuiteStarted
+from runner.ndjson import Undecodable, decode, encode
+
+__all__ = ["Archive", "read"]
+
+
+class Archive:
+    """A shelf for a Fold: the events of each finished conversation as lines of JSON, put down in one write.
+
+    Without a path the file has no name and goes with us. Raises OSError when the disk says so.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.file: BinaryIO = open_private(path) if path else tempfile.TemporaryFile()  # noqa: SIM115
+        self.places: dict[int, tuple[int, int]] = {}
+        self.end = self.file.seek(0, os.SEEK_END)
+
+    def begin(self, envelope: Envelope) -> None:
+        """Put down how the run began, before any conversation."""
+        assert isinstance(envelope.event, SuiteStarted)
+        self.write([envelope])
+
+    def put(self, case: int, envelopes: Sequence[Envelope]) -> None:
+        self.places[case] = self.write(envelopes)
+
+    def take(self, case: int) -> Sequence[Envelope]:
+        offset, length = self.places[case]
+        return tuple(decode(os.pread(self.file.fileno(), length, offset).decode().splitlines()))
+
+    def write(self, envelopes: Sequence[Envelope]) -> tuple[int, int]:
+        data = "".join(f"{encode(envelope)}\n" for envelope in envelopes).encode("utf-8", "backslashreplace")
+        place = self.end, len(data)
+        self.file.write(data)
+        self.file.flush()
+        self.end += len(data)
+        return place
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def open_private(path: Path) -> BinaryIO:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+    return os.fdopen(descriptor, "r+b")
+
+
+def read(path: Path) -> Iterator[Envelope]:
+    """The envelopes of an archive, or of an event stream, up to a last line that a crash cut short. Raise OSError, or
+    Undecodable for a line that is no event."""
+    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+        pending: str | None = None
+        for number, line in enumerate(lines, 1):
+            if not line.endswith("\n"):
+                pending = line
+                break
+            yield from decode_line(number, line)
+        if pending is not None:
+            try:
+                yield from decode_line(0, pending)
+            except Undecodable:
+                return
+
+
+def decode_line(number: int, line: str) -> Iterator[Envelope]:
+    return decode([line], first=number)

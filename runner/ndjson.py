@@ -1,0 +1,100 @@
+"""Events as lines of JSON, and such lines as events again."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from runner.clean import UNSAFE
+from runner.events import Envelope, Event
+from runner.words import _
+
+__all__ = ["KINDS", "Undecodable", "as_mapping", "decode", "dumps", "encode"]
+
+KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+class Undecodable(ValueError):
+    """A line that is no envelope; the message is a sentence that names the line."""
+
+
+def as_mapping(value: Any) -> dict[str, object]:
+    """The fields of one dataclass."""
+    return {name: getattr(value, name) for name in names(type(value))}
+
+
+@cache
+def names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+ENCODER = json.JSONEncoder(ensure_ascii=False, default=as_mapping)
+"""Made once: `json.dumps` makes one each time."""
+
+
+def dumps(value: object, indent: int | None = None) -> str:
+    """JSON in every script, but with what could steer a terminal escaped; it reads back the same."""
+    text = json.dumps(value, ensure_ascii=False, default=as_mapping, indent=indent) if indent else ENCODER.encode(value)
+    return UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def encode(envelope: Envelope) -> str:
+    """One line: the format, the envelope's fields, the event's name, and the event's own fields beside them."""
+    event = envelope.event
+    return dumps(
+        {
+            "format": Envelope.FORMAT,
+            "case": envelope.case,
+            "sequence": envelope.sequence,
+            "time": envelope.time,
+            "event": type(event).__name__,
+            **as_mapping(event),
+        }
+    )
+
+
+def decode(lines: Iterable[str], first: int = 1) -> Iterator[Envelope]:
+    """The envelopes of such lines, blank ones left out. Raise Undecodable at the first line that is none, naming it by its
+    number; `first` is that of the first line."""
+    for number, line in enumerate(lines, first):
+        if line.strip():
+            try:
+                yield envelope(json.loads(line))
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise Undecodable(
+                    _("line {number} is not an event of {format}").format(number=number, format=Envelope.FORMAT)
+                ) from error
+
+
+def envelope(line: object) -> Envelope:
+    if not isinstance(line, dict) or line.pop("format") != Envelope.FORMAT:
+        raise ValueError(line)
+    case, sequence, time, name = (line.pop(each) for each in ("case", "sequence", "time", "event"))
+    return Envelope(typed(int, case), typed(int, sequence), typed(float, time), typed(KINDS[name], line))
+
+
+@cache
+def hints_of(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def typed(kind: Any, value: Any) -> Any:
+    """`value`, out of JSON, as the type `kind` of an event's field. Raise ValueError or TypeError when it is not one."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = hints_of(kind)
+        if not isinstance(value, dict) or set(value) != {field.name for field in fields(kind)}:
+            raise ValueError(value)
+        return kind(**{name: typed(hints[name], item) for name, item in value.items()})
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise TypeError(value)
+        return tuple(typed(get_args(kind)[0], item) for item in value)
+    if isinstance(kind, UnionType):
+        return None if value is None else typed(next(each for each in get_args(kind) if each is not type(None)), value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(value)
+    return value
