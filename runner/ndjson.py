@@ -22,12 +22,7 @@ class Undecodable(ValueError):
 
 def as_mapping(value: Any) -> dict[str, object]:
     """The fields of one dataclass."""
-    return {name: getattr(value, name) for name in names(type(value))}
-
-
-@cache
-def names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 ENCODER = json.JSONEncoder(ensure_ascii=False, default=as_mapping)
