@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import httpx
 
+from runner.clock import LoopClock
 from runner.diagnostics import Span
-from runner.engine import BESIDE, LoopClock, play
-from runner.events import CaseEnded, CheckEnded, Event, OperationEnded, RunStatusChanged, StepEnded, Warned
+from runner.engine import BESIDE, play
+from runner.events import AttemptEnded, CheckEnded, Event, OperationEnded, RunStatusChanged, StepEnded, Warned
 from runner.model import Assistant, Expectation, Flow, Outcome, Step
 from runner.plan import Case
 from runner.registry import checks
@@ -138,7 +139,7 @@ class Played:
 
     @property
     def reason(self) -> str:
-        return self.only(CaseEnded)[0].reason
+        return self.only(AttemptEnded)[0].reason
 
     @property
     def operations(self) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from runner.engine import pause, play
-from runner.events import AnswerReceived, CaseEnded, CaseStarted, CheckEnded, ImageSaved, OperationEnded, TextArrived
+from runner.events import AnswerReceived, AttemptEnded, AttemptStarted, CheckEnded, ImageSaved, OperationEnded, TextArrived
 from runner.model import Assistant, Outcome, Role, RunOverrides, SavedValue, SeedMessage, Step, ThreadSetup, Tool
 from runner.plan import Case
 from tests.engine_fixtures import (
@@ -57,9 +57,10 @@ def test_every_operation_is_told_in_order_with_its_outcome() -> None:
     assert [] == result.warnings
 
 
-def test_a_case_tells_where_it_comes_from() -> None:
-    result = played(closing(reading(polled("completed"))), flow(tags=("smoke",)))
-    assert CaseStarted("paint.yaml", "paint", "", ("smoke",), "qwen-max", 1) == result.events[0]
+def test_an_attempt_is_told_with_its_number() -> None:
+    result = played(closing(reading(polled("completed"))), flow(), attempt=2)
+    assert AttemptStarted(2) == result.events[0]
+    assert AttemptEnded("passed", result.seconds) == result.events[-1]
 
 
 def test_a_step_of_several_texts_adds_several_messages() -> None:
@@ -397,7 +398,7 @@ def test_ctrl_c_cancels_the_run_and_deletes_what_was_made() -> None:
     assert STOPPED == talk.last
     assert seconds <= 2
     ended = events[-1]
-    assert isinstance(ended, CaseEnded)
+    assert isinstance(ended, AttemptEnded)
     assert ("error", "interrupted", ()) == (ended.outcome, ended.reason, ended.left)
 
 
@@ -611,7 +612,7 @@ def test_what_cannot_be_deleted_is_named() -> None:
     talk = reading(polled("completed")).asks("DELETE", "/threads/t1").answers(500, code="InternalError", message="no luck")
     talk.asks("DELETE", "/assistants/a1").answers(404, code="NotFound", message="gone")
     result = played(talk, flow(Step(user="Draw a cat.", expect=(CAT,))))
-    ended = result.only(CaseEnded)[0]
+    ended = result.only(AttemptEnded)[0]
     assert ("error", "DELETE /threads/t1: 500 InternalError: no luck", ("t1",)) == (ended.outcome, ended.reason, ended.left)
 
 
