@@ -22,7 +22,7 @@ class Undecodable(ValueError):
 
 def as_mapping(value: Any) -> dict[str, object]:
     """The fields of one dataclass."""
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    return {name: getattr(value, name) for name in value.__match_args__}
 
 
 ENCODER = json.JSONEncoder(ensure_ascii=False, default=as_mapping)
