@@ -1,8 +1,8 @@
 """What a whole run may spend on a service, in calls or in tokens, shared by all its conversations."""
 
 import re
-from dataclasses import dataclass
 
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["Budget", "Spent", "read"]

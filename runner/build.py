@@ -5,7 +5,7 @@ A reader is compiled once for each annotation, so that it accepts exactly what t
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from functools import cache
 from math import isfinite
 from types import NoneType
@@ -33,6 +33,7 @@ from runner.model import (
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, check_value
 from runner.source import Node
+from runner.values import dataclass
 from runner.written import ANSWER_KEYS, RESERVED, ROUNDS, Parameters, ParameterType, WrittenFunction, short_schema
 from runner.written import TYPES as PARAMETER_TYPES
 

@@ -1,9 +1,10 @@
 """Keep account of the calls in one run: which were answered, which answers the service has, and what all of them came to."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from runner.model import Run, RunStatus, Tool, ToolCall
+from runner.values import dataclass
 
 __all__ = ["Answers", "asks_again", "by_declared_name", "completed", "identity"]
 

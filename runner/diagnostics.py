@@ -1,9 +1,9 @@
 """What is wrong with a file, where, and what to write instead; drawn over the line it is about."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["Diagnostic", "Problems", "Related", "Severity", "Span", "cells", "render", "to_json"]

@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -56,6 +56,7 @@ from runner.model import (
     Verdict,
 )
 from runner.targets import StreamEvent, Target, TargetError
+from runner.values import dataclass
 from runner.variables import EmptyValue, UnknownVariable, expand
 from runner.words import _
 

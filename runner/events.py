@@ -1,7 +1,8 @@
 """What can happen while flows are played: past tense, flat fields, JSON types only. A Report is a fold of these."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
+
+from runner.values import dataclass
 
 __all__ = [
     "AnswerReceived",

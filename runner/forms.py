@@ -11,10 +11,12 @@ annotations, `build` reads a Document into them, and the manual is their docstri
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from runner.values import dataclass
 
 __all__ = [
     "FileName",

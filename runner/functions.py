@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -17,6 +16,7 @@ from runner import worker
 from runner.clean import one_line
 from runner.model import PythonFunction
 from runner.registry import targets
+from runner.values import dataclass
 from runner.words import _, listed, nearest
 
 __all__ = ["Functions", "NoResult", "Raised", "Returned"]

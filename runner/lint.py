@@ -3,7 +3,6 @@
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Protocol
 
@@ -13,6 +12,7 @@ from runner.forms import keys_of, parts_of
 from runner.model import Check, Expectation, Flow, Function, Replies, Role, RunOverrides, SampleCall, Step, Tool
 from runner.registry import checks
 from runner.source import MAX_FINDINGS, Node
+from runner.values import dataclass
 from runner.variables import environment_name, names, valid
 from runner.words import _, listed, nearest
 from runner.written import ANSWER_KEYS, OPTIONAL, TYPES, property_of

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Collection, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from runner.diagnostics import Diagnostic, Problems, Severity, Span
 from runner.lint import function_nodes, lint
 from runner.model import ByPython, Expectation, Flow, PythonFunction, Tool
 from runner.source import MAX_FINDINGS, Document, Mark, Node, decode, open_bytes, read
+from runner.values import dataclass
 from runner.variables import expand, valid
 from runner.words import _
 

@@ -6,13 +6,14 @@ read on is the one shown. What YAML accepts is judged value by value, where it s
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, NamedTuple
 
 import yaml
 
 from runner.diagnostics import Diagnostic, Severity, Span
 from runner.source import MAX_DEPTH, Node, events
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["TEMPLATE", "dollar_braces", "explain_failure", "find_traps", "write", "write_quoted"]

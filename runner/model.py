@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar, Protocol, TypeAlias
 
 from runner.diagnostics import Span
 from runner.forms import FileName, Form, Literally, Name, NonEmpty, Value, key
+from runner.values import dataclass
 
 # ── what the author wrote ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,13 +2,13 @@
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from runner.lint import tool_names
 from runner.model import Flow
 from runner.source import FLOW_SUFFIXES
+from runner.values import dataclass
 from runner.words import _, listed, nearest
 
 __all__ = ["Case", "UndeclaredVariable", "cases", "collect"]

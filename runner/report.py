@@ -1,7 +1,6 @@
 """Fold the stream of envelopes into a Report: what every conversation came to, the totals and the exit code."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar, overload
 
 from runner.clean import one_line
@@ -30,6 +29,7 @@ from runner.events import (
     Warned,
 )
 from runner.model import Outcome
+from runner.values import dataclass
 from runner.words import _, ngettext
 
 __all__ = [

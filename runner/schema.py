@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
@@ -14,6 +14,7 @@ from runner.forms import Form, Key, branches, keys_of, split
 from runner.model import Asks, Assistant, Check, Expectation, Flow, Role, Sample, SampleCall, SeedMessage, Tool
 from runner.registry import checks
 from runner.source import parse
+from runner.values import dataclass
 from runner.written import ANSWER_KEYS, RESERVED, ROUNDS, TYPES, Parameters, ParameterType, WrittenFunction
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from runner.console import is_ci
 from runner.diagnostics import Diagnostic, Problems, Span
 from runner.forms import key
 from runner.hosts import is_loopback
+from runner.values import dataclass
 from runner.words import _, listed
 from runner.words import nearest as nearest_name
 

@@ -11,7 +11,6 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import yaml
 
 from runner.diagnostics import Diagnostic, Problems, Related, Span
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["FLOW_SUFFIXES", "MAX_BYTES", "Document", "Node", "open_bytes", "parse", "read"]

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from runner import __version__
@@ -14,6 +14,7 @@ from runner.engine import play
 from runner.events import AttemptEnded, CaseEnded, CaseStarted, Emit, Envelope, Event, SuiteEnded, SuiteStarted
 from runner.model import Outcome
 from runner.targets import Connection, Target, open_target
+from runner.values import dataclass
 
 if TYPE_CHECKING:
     from runner.model import Flow

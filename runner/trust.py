@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from runner.forms import parts_of
 from runner.model import ByHttp, ByPython, Flow, Function, PythonFunction
 from runner.source import MAX_BYTES, open_bytes
 from runner.state import state_folder
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["Permit", "Standing", "Store", "TrustProblem", "Use", "fingerprint", "importable", "needs", "uses"]

@@ -7,7 +7,7 @@ is chosen by the kind of the value, and among mappings by the keys they share.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from functools import cache
 from itertools import islice
 from math import isfinite
@@ -25,6 +25,7 @@ from runner.model import Assistant, Expectation, Flow, RunOverrides, SampleCall,
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, bare_checks, check_value, flow_schema, formats
 from runner.source import MAX_FINDINGS, Mark, Node
+from runner.values import dataclass
 from runner.words import _, listed, nearest, plain_name
 from runner.written import ANSWER_KEYS, RESERVED, ROUND, ROUNDS, TYPES, Parameters, WrittenFunction
 

@@ -1,11 +1,11 @@
 """How a flow file writes functions and their answers, where `model` holds them otherwise; `build` turns one into the other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from runner.forms import Form, NonEmpty, Value, key
 from runner.model import Asks, ByHttp, InPython, Reply, SampleCall
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = [

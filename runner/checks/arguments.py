@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from math import isfinite
 
@@ -28,6 +27,7 @@ from runner.checks.reader import shorten
 from runner.forms import Scalar, Value
 from runner.model import Expectation, Outcome, Turn
 from runner.registry import checks
+from runner.values import dataclass
 from runner.words import _, listed, nearest
 
 __all__ = [

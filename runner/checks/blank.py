@@ -5,12 +5,12 @@ A row is unpacked, compared, and forgotten; the first that shows a second colour
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from struct import unpack
 
 from runner.checks.allowance import Allowance, TookTooLong
 from runner.checks.pictures import CHANNELS, damaged, passes, png_chunks
+from runner.values import dataclass
 
 __all__ = ["FLAT", "Spread", "flat_png"]
 

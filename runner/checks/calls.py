@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
@@ -15,6 +15,7 @@ from runner.checks.reader import answer, fold, nearest, quote, shorten, views
 from runner.forms import Form, Literally, NonEmpty, Value, key
 from runner.model import Expectation, Outcome, ToolCall, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _, listed
 
 __all__ = ["Calls", "ExpectedCall"]

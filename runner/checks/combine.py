@@ -1,12 +1,13 @@
 """Checks made of checks."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import ClassVar
 
 from runner.model import Expectation, Outcome, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["AllOf", "AnyOf", "NoneOf"]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Annotated, ClassVar, Literal
 
@@ -16,6 +15,7 @@ from runner.checks.reader import shorten
 from runner.forms import FileName, Form, key
 from runner.model import Image, Outcome, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["Aspect", "HasImage", "ImageConditions", "Likeness"]

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from itertools import islice
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
@@ -16,6 +16,7 @@ from runner.diagnostics import Span
 from runner.forms import branches, key, split
 from runner.model import Check, Expectation, Outcome, Turn, Verdict
 from runner.registry import check, checks
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["BadPath", "BadSchema", "JsonAnswer", "JsonSchema", "NotJson", "TooLarge", "read", "values_at"]

@@ -6,13 +6,13 @@ It claims nothing it cannot see: too short a text, two languages in equal parts 
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Literal
 
 from runner.checks.reader import answer, views
 from runner.model import Outcome, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["Language", "detect"]

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from math import inf
 from typing import Annotated
 
 from runner.forms import Form
 from runner.model import seconds
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["CountLimit", "Limits", "TimeLimit", "trouble_with"]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol
 from unicodedata import normalize
 
@@ -11,6 +10,7 @@ from runner.checks.reader import answer, quote, seen
 from runner.forms import Form
 from runner.model import Outcome, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = [

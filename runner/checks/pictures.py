@@ -2,10 +2,11 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from struct import error as StructError
 from struct import unpack, unpack_from
 
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["CHANNELS", "Broken", "Picture", "damaged", "examine", "passes", "png_chunks"]

@@ -1,12 +1,12 @@
 """Let a function of the author's judge the answer."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from runner.checks.arguments import read
 from runner.checks.reader import answer, shorten
 from runner.model import InPython, Outcome, ToolCall, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["ByPython"]

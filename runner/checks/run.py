@@ -1,13 +1,13 @@
 """How the run went: its end state, its time, its tokens."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from runner.checks.limits import CountLimit, TimeLimit, trouble_with
 from runner.checks.reader import shorten
 from runner.model import Outcome, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["Latency", "Status", "Tokens"]

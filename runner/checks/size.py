@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from runner.checks.limits import CountLimit, Limits, trouble_with
 from runner.checks.reader import answer, views
 from runner.model import Outcome, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _, ngettext
 
 __all__ = ["Characters", "Words"]

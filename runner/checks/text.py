@@ -1,13 +1,14 @@
 """Compare texts as a reader does."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from runner.checks.reader import answer, fold, nearest, quote, seen, views
 from runner.forms import key
 from runner.model import Outcome, Turn, Verdict
 from runner.registry import check
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["CasedText", "Contains", "EndsWith", "Equals", "OneOf", "StartsWith"]

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ import click
 from runner import DISTRIBUTION, __version__
 from runner.cli import reading
 from runner.cli.frame import Command, Exit, option
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["command"]

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -12,6 +11,7 @@ import click
 from runner.cli import output
 from runner.cli.frame import Exit, WrongPath
 from runner.console import coloured
+from runner.values import dataclass
 from runner.words import _, ngettext
 
 if TYPE_CHECKING:

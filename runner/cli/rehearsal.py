@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from runner.plan import Case
 from runner.registry import targets
 from runner.targets import Connection, Target
 from runner.transport.embedded import BASE_URL, EmbeddedTransport
+from runner.values import dataclass
 from runner.wire.assistant_api import tokens
 
 __all__ = ["Call", "Rehearsal", "answered_by", "functions_of", "rehearse"]

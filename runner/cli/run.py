@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -12,6 +12,7 @@ import click
 from runner.cli import reading
 from runner.cli.frame import Command, Exit, Refused, WrongPath, option
 from runner.console import coloured
+from runner.values import dataclass
 from runner.words import _, nearest
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli.frame import Command, Refused, option
+from runner.values import dataclass
 from runner.words import _
 
 if TYPE_CHECKING:

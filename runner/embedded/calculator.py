@@ -11,9 +11,10 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
+
+from runner.values import dataclass
 
 __all__ = ["calculate", "formula_in"]
 

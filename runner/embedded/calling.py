@@ -7,12 +7,13 @@ verb in the message, and a question about the past or the how is no order to act
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from runner.embedded.calculator import formula_in
 from runner.embedded.filling import Text, fill
 from runner.embedded.objects import Json
 from runner.embedded.vocabulary import acts, in_order, name_words, reads, stem, words
+from runner.values import dataclass
 
 __all__ = ["Said", "Wanted", "wanted"]
 

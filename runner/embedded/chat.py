@@ -7,11 +7,12 @@ one object though a stream was asked for. It is always asked for: thinking model
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from runner.embedded.models import Call, Completion, Entry, ModelTrouble, Prompt, Tokens
 from runner.embedded.objects import Json, dumps
+from runner.values import dataclass
 
 __all__ = ["Chat", "Endpoint", "body_of", "refusal"]
 

@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -21,6 +21,7 @@ from runner.embedded.script import Script, answered_call, message_delta, tool_ca
 from runner.embedded.scripted import AnsweredCall
 from runner.embedded.store import Beat
 from runner.model import RunStatus
+from runner.values import dataclass
 
 if TYPE_CHECKING:
     from runner.embedded.service import Service

@@ -12,10 +12,10 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.embedded.states import ENDED
 from runner.model import RunStatus
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["ERRORS", "Cut", "Fault", "Faults", "half", "interrupted", "parse"]

@@ -7,10 +7,11 @@ A value is looked for in the message first, then in what was said before it, new
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runner.embedded.objects import Json, dumps
 from runner.embedded.vocabulary import CONCEPTS, name_words
+from runner.values import dataclass
 
 __all__ = ["Text", "fill"]
 

@@ -1,7 +1,6 @@
 """A small model in this process: xllamacpp loads a GGUF file and serves it on loopback, a chat endpoint like any other."""
 
 import secrets
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from runner import DISTRIBUTION
 from runner.embedded.server import ServeProblem
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = ["Local", "load", "packaged"]

@@ -4,11 +4,12 @@ The `scripted` model is none of these: it decides at once, and its runs move by 
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from runner.embedded.objects import Json
 from runner.embedded.scripted import AnsweredCall
+from runner.values import dataclass
 
 __all__ = ["Call", "Completion", "Entry", "Model", "ModelTrouble", "Prompt", "Tokens"]
 

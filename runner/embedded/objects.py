@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
+
+from runner.values import dataclass
 
 __all__ = ["Assistant", "Json", "Kept", "Message", "Run", "RunStep", "Thread", "dumps", "new_id", "render", "text_item"]
 

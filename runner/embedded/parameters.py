@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from runner.embedded.objects import Json
+from runner.values import dataclass
 
 __all__ = [
     "Page",

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from uuid import uuid4
 
 from runner.embedded.objects import Json
+from runner.values import dataclass
 
 __all__ = ["Draw", "calculated", "definition", "found", "known", "no_passages", "not_run", "painted", "use"]
 

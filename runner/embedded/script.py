@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from runner.embedded.faults import Fault
 from runner.embedded.objects import Json, Message, Run, RunStep, dumps, new_id, text_item
 from runner.embedded.scripted import Reply
 from runner.embedded.store import Beat
 from runner.model import RunStatus
+from runner.values import dataclass
 
 __all__ = ["Script", "answered", "answered_call", "begun", "ending", "message_delta", "resumed", "tool_calls", "usage"]
 

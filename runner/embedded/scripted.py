@@ -8,13 +8,14 @@ What it cannot do it says: it runs no code, searches nothing and looks into no d
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from runner.embedded import plugins
 from runner.embedded.objects import Json, dumps
 from runner.model import Sample, SampleCall
+from runner.values import dataclass
 
 if TYPE_CHECKING:
     from runner.embedded.calling import Wanted

@@ -11,7 +11,6 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from runner.embedded.faults import Fault, parse
 from runner.embedded.service import BASE, Request, Response, Service, failure
 from runner.embedded.store import Store, StoreProblem
 from runner.hosts import is_loopback
+from runner.values import dataclass
 from runner.words import _
 
 if TYPE_CHECKING:

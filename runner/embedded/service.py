@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from runner.embedded.scripted import AnsweredCall, Line, Question, Reply, ToolUs
 from runner.embedded.states import ACTIVE, ENDED, NEXT, follows
 from runner.embedded.store import Beat, Store
 from runner.model import RunStatus, Sample
+from runner.values import dataclass
 
 if TYPE_CHECKING:
     from asyncio import Event

@@ -5,11 +5,11 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from runner.embedded.objects import Json, Kept, Run, render
+from runner.values import dataclass
 
 __all__ = ["Beat", "Logged", "Store", "StoreProblem"]
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, TextIO
 
@@ -36,6 +36,7 @@ from runner.registry import reporter
 from runner.report import CaseReport, Fold, StepReport, diagnostic, fold_case, fold_step
 from runner.reporters import Guarded, Redact, Sink, Stream
 from runner.reporters.json import compact
+from runner.values import dataclass
 from runner.words import _, ngettext
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """The services a flow can be played against, one file each."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 from runner.model import (
@@ -19,6 +18,7 @@ from runner.model import (
     ThreadSetup,
     ToolOutput,
 )
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = [

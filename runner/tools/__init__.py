@@ -1,13 +1,14 @@
 """Answer the calls of the author's functions, as the flow says who answers them; one file a way of answering."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.checks.arguments import fault, read
 from runner.model import Answer, Asks, ByHttp, ByPython, Fails, Function, Replies, Returns, Tool, ToolCall
 from runner.tools.values import error, text_of
+from runner.values import dataclass
 from runner.words import _, in_english
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ fields are ignored, and a tool call may be written in any of the ways seen. What
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from runner.model import (
     Assistant,
@@ -26,6 +25,7 @@ from runner.model import (
     ToolOutput,
     Usage,
 )
+from runner.values import dataclass
 from runner.wire import WireError
 from runner.words import _
 

@@ -6,8 +6,9 @@ and knows no limit: https://html.spec.whatwg.org/multipage/server-sent-events.ht
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from runner.values import dataclass
 from runner.wire import WireError
 from runner.words import _
 
