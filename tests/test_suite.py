@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from runner import suite
+from runner.clock import LoopClock
 from runner.embedded.service import Request, Service
-from runner.engine import LoopClock, play
+from runner.engine import play
 from runner.events import (
+    AttemptEnded,
     CaseEnded,
     CaseStarted,
     CheckEnded,
@@ -225,8 +227,9 @@ def test_a_signal_stops_the_case_deletes_what_was_made_and_starts_no_other(numbe
     told = played(service, hear)
     assert number == last(told).signal
     assert [("error", "interrupted", ())] == [
-        (each.event.outcome, each.event.reason, each.event.left) for each in told if isinstance(each.event, CaseEnded)
+        (each.event.outcome, each.event.reason, each.event.left) for each in told if isinstance(each.event, AttemptEnded)
     ]
+    assert ["interrupted"] == [each.event.reason for each in told if isinstance(each.event, CaseEnded)]
     assert {0, 1} == {each.case for each in told}
     assert ["cancel_run", "delete_thread", "delete_assistant"] == [
         each.event.operation for each in told if isinstance(each.event, OperationEnded)
@@ -243,7 +246,7 @@ def test_a_second_signal_leaves_at_once_and_names_what_is_left(serving: Serving)
             os.kill(os.getpid(), signal.SIGINT)
 
     told = played(service, hear)
-    (ended,) = [each.event for each in told if isinstance(each.event, CaseEnded)]
+    (ended,) = [each.event for each in told if isinstance(each.event, AttemptEnded)]
     assert 2 == len(ended.left)
     assert 2 == last(told).signal
 
