@@ -36,12 +36,12 @@ __all__ = ["dataclass"]
 
 
 def shown(self: Any) -> str:
-    told = (f"{name}={getattr(self, name)!r}" for name in names(type(self), "repr"))
+    told = (f"{name}={getattr(self, name)!r}" for name in names(self.__class__, "repr"))
     return f"{type(self).__qualname__}({', '.join(told)})"
 
 
 def compared(self: Any) -> tuple[object, ...]:
-    return tuple(getattr(self, name) for name in names(type(self), "compare"))
+    return tuple(getattr(self, name) for name in names(self.__class__, "compare"))
 
 
 def equal(self: Any, other: object) -> bool:
