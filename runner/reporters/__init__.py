@@ -22,6 +22,7 @@ __all__ = [
     "Audience",
     "Guarded",
     "Log",
+    "Raw",
     "Redact",
     "Redacting",
     "Reporter",
@@ -35,12 +36,24 @@ __all__ = [
 Redact = Callable[[str], str]
 
 
+class Raw(str):
+    """A piece of a document that is not text to read, such as a picture's bytes in base64: nothing in it is masked, which would
+    only break it."""
+
+    __slots__ = ()
+
+
 class Sink(Protocol):
     """Where a reporter writes. `write` and `write_whole` raise OSError when the text did not arrive."""
 
     def write(self, text: str) -> object: ...
     def write_whole(self, pieces: Iterable[str]) -> object:
         """Write one document, given in pieces; where it replaces a file, all of it or nothing."""
+        ...
+
+    def write_beside(self, name: str, data: bytes) -> str:
+        """Put a file into the folder that belongs to this document; return its address as the document links to it, empty when
+        it has no such folder."""
         ...
 
     def flush(self) -> object: ...
@@ -143,6 +156,14 @@ class WholeFile:
         except OSError as error:
             raise about(self.path, error) from error
 
+    def write_beside(self, name: str, data: bytes) -> str:
+        from urllib.parse import quote
+
+        folder = self.path.with_name(f"{self.path.stem}_files")
+        folder.mkdir(exist_ok=True)
+        replace_file(folder / name, data)
+        return quote(f"{folder.name}/{name}".encode("utf-8", "surrogateescape"))
+
     def flush(self) -> None:
         pass
 
@@ -173,6 +194,9 @@ class Log:
     def write_whole(self, pieces: Iterable[str]) -> None:
         for piece in pieces:
             self.write(piece)
+
+    def write_beside(self, _name: str, _data: bytes) -> str:
+        return ""
 
     def flush(self) -> None:
         pass
@@ -210,6 +234,9 @@ class Stream:
         for piece in pieces:
             self.write(piece)
 
+    def write_beside(self, _name: str, _data: bytes) -> str:
+        return ""
+
     def flush(self) -> None:
         self.stream.flush()
 
@@ -228,7 +255,10 @@ class Redacting:
         self.sink.write(self.redact(text))
 
     def write_whole(self, pieces: Iterable[str]) -> None:
-        self.sink.write_whole(map(self.redact, pieces))
+        self.sink.write_whole(piece if isinstance(piece, Raw) else self.redact(piece) for piece in pieces)
+
+    def write_beside(self, name: str, data: bytes) -> str:
+        return self.sink.write_beside(name, data)
 
     def flush(self) -> None:
         self.sink.flush()
