@@ -10,7 +10,7 @@ RUNNER = Path(__file__).parent.parent / "runner"
 
 # From the bottom up. A module may import from its own layer and from those before it, never from those after it.
 LAYERS = (
-    ("values", "words", "hosts", "console", "clean", "files", "state", "clock"),
+    ("values", "words", "hosts", "console", "clean", "files", "locks", "state", "clock"),
     ("diagnostics", "forms"),
     ("model", "events", "budget"),
     ("registry", "written", "ndjson"),
@@ -23,6 +23,7 @@ LAYERS = (
     ("embedded",),
     ("transport",),
     ("targets", "tools"),
+    ("ledger",),
     ("engine",),
     ("suite", "report", "gallery"),
     ("archive",),
