@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -21,10 +21,24 @@ from runner.state import owned
 from runner.targets import Connection
 from runner.words import _
 
-__all__ = ["ASSISTANT", "FORMAT", "RUN", "THREAD", "Book", "Entry", "Ledger", "Pages", "Unwritable", "name_of_run"]
+__all__ = [
+    "ASSISTANT",
+    "FORMAT",
+    "RUN",
+    "THREAD",
+    "Book",
+    "Entry",
+    "Ledger",
+    "Pages",
+    "Unwritable",
+    "entries",
+    "ledgers",
+    "name_of_run",
+]
 
 FORMAT = "runflow-ledger/1"
 ASSISTANT, THREAD, RUN = "assistant", "thread", "run"
+ENCODER = json.JSONEncoder(separators=(",", ":"))
 FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
@@ -140,7 +154,7 @@ class Pages:
 
     def write(self, record: Mapping[str, object]) -> None:
         """Raise OSError when it could not be written as a whole."""
-        data = (b"\n" if self.torn else b"") + json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        data = (b"\n" if self.torn else b"") + ENCODER.encode(record).encode() + b"\n"
         self.torn = True
         if os.write(self.descriptor, data) != len(data):
             raise OSError(28, os.strerror(28), str(self.path))
@@ -184,7 +198,8 @@ class Book:
         self.redact = redact
         self.wall = wall
         self.pages: Pages | None = None
-        self.open: dict[str, Entry] = {}
+        self.open = 0
+        """How many things there are, or may be."""
         self.trouble: OSError | None = None
         """Why nothing more can be noted down."""
         self.waiting: list[asyncio.Future[None]] = []
@@ -195,7 +210,7 @@ class Book:
         """Where one conversation, of the flow in the file `flow`, notes down what it makes over a connection."""
         return Ledger(self, connection, self.redact(flow))
 
-    def announce(self, entry: Entry) -> None:
+    def announce(self, record: Mapping[str, object]) -> None:
         """Raise Unwritable when it cannot be noted down."""
         try:
             if self.trouble is not None:
@@ -204,16 +219,13 @@ class Book:
                 self.pages = Pages.new(self.folder, name_of_run(self.wall()))
                 self.pages.write({"format": FORMAT, "pid": os.getpid()})
                 settle(self.folder)
-            about = asdict(entry)
-            del about["id"], about["kept"]
-            self.pages.write({"record": "intent", **about})
+            self.pages.write(record)
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        self.open[entry.op] = entry
+        self.open += 1
 
     def tell(self, record: Mapping[str, object]) -> None:
         """Note down what has happened already; if that cannot be done, the next intent says so."""
-        apply(self.open, record)
         if self.pages is None:
             return
         try:
@@ -271,13 +283,17 @@ def unwritable(folder: Path, error: BaseException) -> Unwritable:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ledger:
     """What one conversation makes over one connection."""
 
     book: Book
     connection: Connection
     flow: str
+    ids: dict[str, str] = field(default_factory=dict)
+    """The assistants and threads there are, or may be: the service's id by op."""
+    runs: dict[str, str] = field(default_factory=dict)
+    """The runs, likewise: their thread's id by op."""
 
     async def intend(self, kind: str, op: str, parent: str = "") -> None:
         """Note down that one of ASSISTANT, THREAD or RUN is about to be made, and return when that is on disk. `op` is what
@@ -285,26 +301,38 @@ class Ledger:
         """
         at = self.connection
         self.book.announce(
-            Entry(
-                kind=kind,
-                op=op,
-                parent=self.book.redact(parent),
-                time=self.book.wall(),
-                flow=self.flow,
-                target=at.target,
-                base_url=at.base_url,
-                key_variable=at.key_variable,
-                workspace=at.workspace,
-            )
+            {
+                "record": "intent",
+                "kind": kind,
+                "op": op,
+                "parent": self.book.redact(parent) if parent else "",
+                "time": self.book.wall(),
+                "flow": self.flow,
+                "target": at.target,
+                "base_url": at.base_url,
+                "key_variable": at.key_variable,
+                "workspace": at.workspace,
+            }
         )
+        if kind == RUN:
+            self.runs[op] = parent
+        else:
+            self.ids[op] = ""
         await self.book.settled()
 
     def made(self, op: str, id: str) -> None:
         """It was made, and the service calls it `id`."""
+        if op in self.ids:
+            self.ids[op] = id
         self.book.tell({"record": "made", "op": op, "id": self.book.redact(id)})
 
     def gone(self, op: str) -> None:
         """It is there no more, or surely never was; with a thread, neither are its runs."""
+        before = len(self.ids) + len(self.runs)
+        self.runs.pop(op, None)
+        if id := self.ids.pop(op, None):
+            self.runs = {run: parent for run, parent in self.runs.items() if parent != id}
+        self.book.open -= before - len(self.ids) - len(self.runs)
         self.book.tell({"record": "gone", "op": op})
 
     def kept(self, op: str) -> None:
