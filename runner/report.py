@@ -121,6 +121,11 @@ class AttemptReport:
         return tuple(image for step in self.steps for image in step.images)
 
     @property
+    def headline(self) -> str:
+        """One sentence: the first check that did not pass, or why there is no verdict; empty when it passed."""
+        return next((f"{check.message} [{check.check}]" for check in self.wrong), self.reason)
+
+    @property
     def answers(self) -> tuple[AnswerReceived, ...]:
         return tuple(step.answer for step in self.steps if step.answer is not None)
 
@@ -147,12 +152,10 @@ class CaseReport:
 
     @property
     def deciding(self) -> AttemptReport:
-        """The attempt to look at first: where the verdict on several is against them, the first that gave rise to it."""
+        """The attempt to look at first: the first that came to the verdict, or where it is flaky the last, which passed."""
         if not self.attempts:
             return AttemptReport(0, self.outcome, 0, self.reason, (), (), 0, (), (), (), (), ())
-        if self.times > 1:
-            return next((each for each in self.attempts if each.outcome == self.outcome), self.attempts[-1])
-        return self.attempts[-1]
+        return next((each for each in self.attempts if each.outcome == self.outcome), self.attempts[-1])
 
     @property
     def operations(self) -> tuple[OperationEnded, ...]:
@@ -442,7 +445,7 @@ def fold_case(number: int, events: Sequence[Event]) -> CaseReport:
     started = only(events, CaseStarted)[0]
     begun = [place for place, event in enumerate(events) if isinstance(event, AttemptStarted)]
     attempts = tuple(
-        fold_attempt(events[here:there], started.steps) for here, there in zip(begun, [*begun[1:], None], strict=True)
+        fold_attempt(events[here:there], started.steps) for here, there in zip(begun, [*begun, None][1:], strict=True)
     )
     spent = sum(attempt.seconds for attempt in attempts)
     ended = next(iter(only(events, CaseEnded)), CaseEnded(Outcome.ERROR, spent, _("interrupted")))

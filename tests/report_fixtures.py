@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from runner.events import (
     AnswerReceived,
+    AttemptEnded,
+    AttemptStarted,
     Called,
     CaseEnded,
     CaseStarted,
@@ -19,6 +21,7 @@ from runner.events import (
     ImageSaved,
     OperationEnded,
     OperationStarted,
+    Retried,
     RunStatusChanged,
     StepEnded,
     StepStarted,
@@ -73,6 +76,14 @@ def case(name: str = "paint", steps: int = 1, path: str = "paint.yaml") -> CaseS
     return CaseStarted(path, name, "", (), "embedded", "qwen-max", steps)
 
 
+def conversation(
+    *during: Event, outcome: str = "passed", seconds: float = 1, reason: str = "", started: CaseStarted | None = None
+) -> list[Event]:
+    """A case that came to its end at the first attempt; `during` is what happened in it."""
+    ended = AttemptEnded(outcome, seconds, reason), CaseEnded(outcome, seconds, reason)
+    return [started or case(), AttemptStarted(1), *during, *ended]
+
+
 def check(outcome: str = "passed", step: int = 1) -> CheckEnded:
     return CheckEnded(step, "contains", outcome, 7, 19, 7, 26, "the reply does not contain this text", '"cat"', '"dog"')
 
@@ -99,6 +110,7 @@ NAUGHTY = (
 )
 texts = st.one_of(st.sampled_from(NAUGHTY), st.text(max_size=30))
 outcomes = st.sampled_from(["passed", "failed", "error", "skipped"])
+verdicts = st.sampled_from(["passed", "flaky", "failed", "error", "skipped", "not_run"])
 seconds = st.floats(0, 10_000)
 counts = st.one_of(st.none(), st.integers(0, 10_000))
 numbers = st.integers(1, 40)
@@ -111,6 +123,7 @@ def during(draw: st.DrawFn, step: int) -> Event:
         st.one_of(
             st.builds(OperationStarted, texts, st.just(step)),
             st.builds(OperationEnded, texts, st.just(step), outcomes, seconds, texts, texts, texts),
+            st.builds(Retried, st.just(step), texts, numbers, seconds, texts),
             st.builds(RunStatusChanged, st.just(step), texts, texts),
             st.builds(TextArrived, st.just(step), texts),
             st.builds(FunctionAnswered, st.just(step), texts, texts, texts, texts, texts, seconds, texts),
@@ -135,11 +148,8 @@ def during(draw: st.DrawFn, step: int) -> Event:
 
 
 @st.composite
-def conversations(draw: st.DrawFn) -> list[Event]:
-    """The events of one case, some of them cut short."""
-    events: list[Event] = [
-        draw(st.builds(CaseStarted, texts, texts, texts, st.lists(texts, max_size=2).map(tuple), texts, st.integers(1, 4)))
-    ]
+def attempts(draw: st.DrawFn, number: int) -> list[Event]:
+    events: list[Event] = [AttemptStarted(number)]
     for step in range(draw(st.integers(0, 2)) + 1):
         if step:
             users = st.lists(texts, max_size=2).map(tuple)
@@ -147,7 +157,18 @@ def conversations(draw: st.DrawFn) -> list[Event]:
         events += draw(st.lists(during(step), max_size=3))
         if step:
             events.append(draw(st.builds(StepEnded, st.just(step), outcomes, seconds, texts)))
-    events.append(draw(st.builds(CaseEnded, outcomes, seconds, texts, st.lists(texts, max_size=2).map(tuple))))
+    ids = st.lists(texts, max_size=2).map(tuple)
+    return [*events, draw(st.builds(AttemptEnded, outcomes, seconds, texts, ids, ids))]
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Event]:
+    """The events of one case, some of them cut short."""
+    tags = st.lists(texts, max_size=2).map(tuple)
+    played = st.integers(1, 3)
+    started = draw(st.builds(CaseStarted, texts, texts, texts, tags, texts, texts, st.integers(1, 4), played, played, texts))
+    again = [event for number in range(draw(st.integers(0, 3))) for event in draw(attempts(number + 1))]
+    events: list[Event] = [started, *again, draw(st.builds(CaseEnded, verdicts, seconds, texts))]
     return events[: draw(st.integers(1, len(events)))] if draw(st.integers(0, 4)) == 0 else events
 
 
@@ -160,6 +181,6 @@ def streams(draw: st.DrawFn) -> list[Envelope]:
     if draw(st.booleans()):
         rounds = max(map(len, cases), default=0)
         numbered = [(n, events[turn]) for turn in range(rounds) for n, events in enumerate(cases, 1) if turn < len(events)]
-    started = SuiteStarted("0.1.0", draw(texts), draw(texts), draw(texts), planned, draw(st.booleans()))
-    ended = SuiteEnded(draw(seconds), draw(st.sampled_from([0, 0, 2, 15])))
+    started = SuiteStarted("0.1.0", draw(texts), draw(texts), draw(texts), planned, draw(st.booleans()), draw(st.booleans()))
+    ended = SuiteEnded(draw(seconds), draw(st.sampled_from([0, 0, 2, 15])), draw(texts))
     return list(enveloped([(0, started), *numbered, (0, ended)]))

@@ -14,7 +14,8 @@ from typing import TextIO
 import pytest
 
 from runner.cli.ask import Prompt, open_ask
-from runner.reporters import Sink
+from runner.report import Fold
+from runner.reporters import Sink, Stream
 from runner.reporters.terminal import open_terminal
 from tests.report_fixtures import as_is
 from tests.test_cli import RUNFLOW, clean
@@ -34,7 +35,7 @@ class Person:
     def hold(self) -> Iterator[Sink]:
         self.held.append("held")
         try:
-            yield self.shown
+            yield Stream(self.shown)
         finally:
             self.held.append("let go")
 
@@ -139,10 +140,10 @@ def test_nobody_is_asked_without_a_terminal_or_in_ci(
 ) -> None:
     screen = Screen(seeing)
     ask: Callable[..., Awaitable[str]] | None = open_ask(
-        open_terminal(screen, as_is, environment), screen, Screen(typing), environment
+        open_terminal(screen, Fold(), as_is, environment), screen, Screen(typing), environment
     )
     assert there == (ask is not None)
-    assert open_ask(open_terminal(screen, as_is, {}), screen, None, {}) is None
+    assert open_ask(open_terminal(screen, Fold(), as_is, {}), screen, None, {}) is None
 
 
 FLOW = """\

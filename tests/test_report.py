@@ -3,17 +3,17 @@
 import pytest
 from hypothesis import given
 
-from runner.events import CaseEnded, Envelope, Event, StepEnded, StepStarted, SuiteEnded
+from runner.events import Envelope, Event, StepEnded, StepStarted, SuiteEnded
 from runner.report import Fold, Report, diagnostic
-from tests.report_fixtures import QUICK, case, check, enveloped, kept, streams, suite
+from tests.report_fixtures import QUICK, case, check, conversation, enveloped, kept, streams, suite
 
 
 def report(planned: int, *outcomes: str, signal: int = 0) -> Report:
     """Conversations that ended so; `open` is one that did not."""
     events: list[tuple[int, Event]] = []
     for number, outcome in enumerate(outcomes, 1):
-        events.append((number, case()))
-        events += [(number, CaseEnded(outcome, 1))] if outcome != "open" else []
+        played = [case()] if outcome == "open" else conversation(outcome=outcome)
+        events += [(number, event) for event in played]
     return Report.of(enveloped([(0, suite(planned)), *events, (0, SuiteEnded(1, signal))]))
 
 
@@ -67,15 +67,9 @@ def test_summary_line_says_every_verdict(line: str, planned: int, outcomes: list
 
 
 def test_checks_of_steps_and_of_the_whole_conversation_are_counted() -> None:
-    events: list[Event] = [
-        case(),
-        StepStarted(1, "", 3, ()),
-        check(),
-        check("failed"),
-        StepEnded(1, "failed", 1),
-        check(step=0),
-    ]
-    totals = Report.of(enveloped([(0, suite(1)), *((1, event) for event in events), (1, CaseEnded("failed", 1))])).totals
+    step = StepStarted(1, "", 3, ()), check(), check("failed"), StepEnded(1, "failed", 1)
+    events = conversation(*step, check(step=0), outcome="failed")
+    totals = Report.of(enveloped([(0, suite(1)), *((1, event) for event in events)])).totals
     assert (3, 1) == (totals.checks, totals.checks_failed)
 
 

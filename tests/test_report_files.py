@@ -5,7 +5,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 
 from runner.clean import Redactor
-from runner.events import AnswerReceived, CaseEnded, Envelope, Event, StepEnded, StepStarted, SuiteEnded
+from runner.events import AnswerReceived, Envelope, Event, StepEnded, StepStarted, SuiteEnded
+from runner.ndjson import KINDS, Undecodable, as_mapping, decode
 from runner.registry import reporters
-from runner.report import Report
-from runner.reporters import events, junit, open_reporter
+from runner.report import Fold, Report
+from runner.reporters import Audience, Redact, events, open_reporter
 from runner.reporters import json as json_report
-from tests.report_fixtures import QUICK, STREAMS, as_is, case, enveloped, kept, streams, suite, told
+from tests.report_fixtures import QUICK, STREAMS, as_is, case, conversation, enveloped, kept, streams, suite, told
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 EVENT = jsonschema.Draft7Validator(events.schema())
@@ -27,10 +28,22 @@ REPORT = jsonschema.Draft7Validator(json_report.schema())
 
 
 def write(name: str, path: Path, envelopes: tuple[Envelope, ...]) -> None:
-    reporter = open_reporter(name, str(path), as_is)
+    written(name, str(path), envelopes)
+
+
+def written(name: str, destination: str, envelopes: Iterable[Envelope], redact: Redact = as_is) -> None:
+    """Tell a run to the reporter of that name, from its beginning to its end."""
+    fold = Fold()
+    reporter = open_reporter(name, destination, fold, redact)
+    audience = Audience(fold, [reporter], redact)
     for envelope in envelopes:
-        reporter.receive(envelope)
+        audience.receive(envelope)
     reporter.close()
+
+
+def document(name: str, envelopes: Iterable[Envelope]) -> str:
+    """What that reporter writes to standard output."""
+    return told(lambda stream, fold: open_reporter(name, "-", fold, as_is, stream), envelopes)
 
 
 def test_every_reporter_is_found_by_its_name() -> None:
@@ -47,7 +60,7 @@ def test_json_is_the_report_and_what_its_schema_says(name: str, tmp_path: Path) 
     report = Report.of(kept(name))
     REPORT.validate(document)
     assert "runflow-report/1" == document["format"]
-    assert json_report.as_mapping(report.totals) == document["totals"]
+    assert as_mapping(report.totals) == document["totals"]
     assert (report.exit_code, len(report.cases)) == (document["exit_code"], len(document["cases"]))
     assert [case.outcome for case in report.cases] == [case["outcome"] for case in document["cases"]]
 
@@ -55,12 +68,15 @@ def test_json_is_the_report_and_what_its_schema_says(name: str, tmp_path: Path) 
 @QUICK
 @given(streams())
 def test_json_reads_back_and_steers_no_terminal(envelopes: list[Envelope]) -> None:
-    text = json_report.document(Report.of(envelopes))
+    text = document("json", envelopes)
     REPORT.validate(json.loads(text))
     assert not {char for char in text if unicodedata.category(char) in ("Cc", "Cs")} - {"\n"}
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u2028\u2029]", text)
-    answers = [step.answer.text for case in Report.of(envelopes).cases for step in case.steps if step.answer]
-    assert answers == [step["answer"]["text"] for case in json.loads(text)["cases"] for step in case["steps"] if step["answer"]]
+    told = [attempt for case in json.loads(text)["cases"] for attempt in case["attempts"]]
+    attempts = [attempt for case in Report.of(envelopes).cases for attempt in case.attempts]
+    assert [answer.text for attempt in attempts for answer in attempt.answers] == [
+        step["answer"]["text"] for attempt in told for step in attempt["steps"] if step["answer"]
+    ]
 
 
 @pytest.mark.parametrize(("name", "schema"), [("event", events.schema), ("report", json_report.schema)])
@@ -90,7 +106,7 @@ def found(element: ElementTree.Element) -> dict[str, int]:
 @given(streams())
 def test_junit_parses_and_its_counts_are_the_reports(envelopes: list[Envelope]) -> None:
     report = Report.of(envelopes)
-    text = junit.document(report)
+    text = document("junit", envelopes)
     root = ElementTree.fromstring(text)
     totals = report.totals
     assert counted(root) == {
@@ -106,9 +122,9 @@ def test_junit_parses_and_its_counts_are_the_reports(envelopes: list[Envelope]) 
 
 
 def test_junit_tells_failure_error_and_skip_apart() -> None:
-    failure = ElementTree.fromstring(junit.document(Report.of(kept("failed-check")))).find(".//failure")
-    error = ElementTree.fromstring(junit.document(Report.of(kept("api-error")))).find(".//error")
-    skipped = ElementTree.fromstring(junit.document(Report.of(kept("skipped-and-bare")))).find(".//skipped")
+    failure = ElementTree.fromstring(document("junit", kept("failed-check"))).find(".//failure")
+    error = ElementTree.fromstring(document("junit", kept("api-error"))).find(".//error")
+    skipped = ElementTree.fromstring(document("junit", kept("skipped-and-bare"))).find(".//skipped")
     assert failure is not None
     assert error is not None
     assert skipped is not None
@@ -119,7 +135,7 @@ def test_junit_tells_failure_error_and_skip_apart() -> None:
 
 
 def test_junit_tells_the_calls_and_what_was_wrong_with_them() -> None:
-    root = ElementTree.fromstring(junit.document(Report.of(kept("functions"))))
+    root = ElementTree.fromstring(document("junit", kept("functions")))
     orders, stock = (each.text or "" for each in root.findall(".//system-out"))
     assert '2 → cancel_order {"order": 1234, "reason": "changed my mind"} → {"error": "`order_id` is missing"}' in orders
     assert "2 ! `order_id` is missing\n2 → get_time" in orders
@@ -129,32 +145,30 @@ def test_junit_tells_the_calls_and_what_was_wrong_with_them() -> None:
 
 def test_no_line_of_a_junit_error_begins_with_the_words_of_a_model() -> None:
     reason = "the assistant called `x\n::error::pwned`, which is none of the flow's functions"
+    step = StepStarted(1, "", 3, ("Hello.",)), StepEnded(1, "error", 1, reason)
     played: list[tuple[int, Event]] = [
         (0, suite(1)),
-        (1, case()),
-        (1, StepStarted(1, "", 3, ("Hello.",))),
-        (1, StepEnded(1, "error", 1, reason)),
-        (1, CaseEnded("error", 1, reason, ())),
+        *((1, event) for event in conversation(*step, outcome="error", reason=reason)),
         (0, SuiteEnded(1)),
     ]
-    error = ElementTree.fromstring(junit.document(Report.of(enveloped(played)))).find(".//error")
+    error = ElementTree.fromstring(document("junit", enveloped(played))).find(".//error")
     assert error is not None
     assert "the assistant called `x\n  | ::error::pwned`, which is none of the flow's functions" == error.text
 
 
 def test_junit_has_a_suite_for_each_file_and_names_the_line() -> None:
-    root = ElementTree.fromstring(junit.document(Report.of(kept("failed-check"))))
+    root = ElementTree.fromstring(document("junit", kept("failed-check")))
     cases = root.findall("testsuite[@name='shop.yaml']/testcase")
     assert [("shop [animal=猫]", "shop.yaml", "6")] == [
         (each.get("name"), each.get("file"), each.get("line")) for each in cases
     ]
-    assert ["dashscope"] == [each.get("value") for each in root.findall(".//property[@name='target']")]
+    assert ["dashscope"] == [each.get("value") for each in root.findall("testsuite/properties/property[@name='target']")]
     assert ["qwen-plus"] == [each.get("value") for each in root.findall(".//property[@name='model']")]
 
 
 def test_rows_of_one_flow_share_a_suite() -> None:
-    played = [(n, event) for n in (1, 2) for event in (case(), CaseEnded("passed", 1.5))]
-    root = ElementTree.fromstring(junit.document(Report.of(enveloped([(0, suite(2)), *played, (0, SuiteEnded(3))]))))
+    played = [(n, event) for n in (1, 2) for event in conversation(seconds=1.5)]
+    root = ElementTree.fromstring(document("junit", enveloped([(0, suite(2)), *played, (0, SuiteEnded(3))])))
     assert [("2", "3.000")] == [(each.get("tests"), each.get("time")) for each in root.findall("testsuite")]
 
 
@@ -164,8 +178,8 @@ def test_rows_of_one_flow_share_a_suite() -> None:
 @QUICK
 @given(streams())
 def test_events_read_back_the_same(envelopes: list[Envelope]) -> None:
-    text = told(lambda stream: open_reporter("events", "-", as_is, stream), envelopes)
-    assert envelopes == list(events.decode(text.split("\n")))
+    text = document("events", envelopes)
+    assert envelopes == list(decode(text.split("\n")))
     assert len(envelopes) == text.count("\n") == len(text.splitlines())
     for line in text.splitlines():
         EVENT.validate(json.loads(line))
@@ -173,20 +187,29 @@ def test_events_read_back_the_same(envelopes: list[Envelope]) -> None:
 
 def test_the_log_is_whole_at_any_moment(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    reporter = open_reporter("events", str(path), as_is)
+    reporter = open_reporter("events", str(path), Fold(), as_is)
     for number, envelope in enumerate(kept("picture"), 1):
         reporter.receive(envelope)
-        assert list(kept("picture")[:number]) == list(events.decode(path.read_text("utf-8").splitlines()))
+        assert list(kept("picture")[:number]) == list(decode(path.read_text("utf-8").splitlines()))
     reporter.close()
 
 
 def test_a_new_run_begins_the_log_anew(tmp_path: Path) -> None:
     for name in ("interrupted", "picture"):
         write("events", tmp_path / "events.jsonl", kept(name))
-    assert kept("picture") == tuple(events.decode((tmp_path / "events.jsonl").read_text("utf-8").splitlines()))
+    assert kept("picture") == tuple(decode((tmp_path / "events.jsonl").read_text("utf-8").splitlines()))
 
 
-END = {"format": "runflow-events/1", "case": 0, "sequence": 1, "time": 1, "event": "SuiteEnded", "seconds": 1, "signal": 0}
+END = {
+    "format": "runflow-events/1",
+    "case": 0,
+    "sequence": 1,
+    "time": 1,
+    "event": "SuiteEnded",
+    "seconds": 1,
+    "signal": 0,
+    "reason": "",
+}
 
 
 @pytest.mark.parametrize(
@@ -206,15 +229,15 @@ END = {"format": "runflow-events/1", "case": 0, "sequence": 1, "time": 1, "event
     ],
 )
 def test_a_line_that_is_no_event_is_named(line: str) -> None:
-    assert 1 == len(list(events.decode([json.dumps(END), "\n"])))
-    with pytest.raises(events.Undecodable) as raised:
-        list(events.decode([json.dumps(END), "", line]))
+    assert 1 == len(list(decode([json.dumps(END), "\n"])))
+    with pytest.raises(Undecodable) as raised:
+        list(decode([json.dumps(END), "", line]))
     assert "line 3 is not an event of runflow-events/1" == str(raised.value)
 
 
 def test_no_event_has_a_field_that_the_envelope_has() -> None:
     around = {"format", "case", "sequence", "time", "event"}
-    assert {} == {name: shared for name, kind in events.KINDS.items() if (shared := around & set(kind.__slots__))}
+    assert {} == {name: shared for name, kind in KINDS.items() if (shared := around & set(kind.__slots__))}
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -238,7 +261,7 @@ def test_failing_disk_leaves_the_old_report(name: str, tmp_path: Path, monkeypat
 
 def test_full_disk_leaves_whole_lines_and_does_not_disturb_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "events.jsonl"
-    reporter = open_reporter("events", str(path), as_is)
+    reporter = open_reporter("events", str(path), Fold(), as_is)
     real, room = os.write, [600]
 
     def filling(descriptor: int, data: bytes) -> int:
@@ -254,7 +277,7 @@ def test_full_disk_leaves_whole_lines_and_does_not_disturb_the_run(tmp_path: Pat
     with pytest.raises(OSError, match="No space left on device"):
         reporter.close()
     lines = path.read_text("utf-8").splitlines(keepends=True)
-    assert list(kept("picture")[: len(lines)]) == list(events.decode(lines))
+    assert list(kept("picture")[: len(lines)]) == list(decode(lines))
     assert 1 <= len(lines) < len(kept("picture"))
     assert lines[-1].endswith("\n")
 
@@ -262,7 +285,7 @@ def test_full_disk_leaves_whole_lines_and_does_not_disturb_the_run(tmp_path: Pat
 @pytest.mark.parametrize("name", ["json", "junit", "events"])
 def test_a_folder_that_is_not_there_is_named_before_anything_runs(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
-        open_reporter(name, str(tmp_path / "no" / "report"), as_is)
+        open_reporter(name, str(tmp_path / "no" / "report"), Fold(), as_is)
     assert "there is no folder for this file; make it first" == raised.value.strerror
     assert [] == list(tmp_path.iterdir())
 
@@ -270,7 +293,7 @@ def test_a_folder_that_is_not_there_is_named_before_anything_runs(name: str, tmp
 @pytest.mark.parametrize("name", ["json", "junit", "events"])
 def test_a_folder_is_no_report(name: str, tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as raised:
-        open_reporter(name, str(tmp_path), as_is)
+        open_reporter(name, str(tmp_path), Fold(), as_is)
     assert "this is a folder; name a file" == raised.value.strerror
 
 
@@ -289,7 +312,7 @@ def test_a_device_stays_a_device() -> None:
 
 
 def test_nothing_is_written_before_the_end(tmp_path: Path) -> None:
-    reporter = open_reporter("json", str(tmp_path / "report.json"), as_is)
+    reporter = open_reporter("json", str(tmp_path / "report.json"), Fold(), as_is)
     for envelope in kept("picture"):
         reporter.receive(envelope)
     assert [] == list(tmp_path.iterdir())
@@ -302,11 +325,9 @@ def test_nothing_is_written_before_the_end(tmp_path: Path) -> None:
 def test_no_report_holds_a_secret(name: str, secret: str, tmp_path: Path) -> None:
     answer = AnswerReceived(1, f"The key is {secret}!", "completed", (), 0, 1, None, None, None)
     steps: list[Event] = [StepStarted(1, secret, 3, (secret,)), answer, StepEnded(1, "error", 1, secret)]
-    stream = enveloped([(0, suite(1)), (1, case(secret)), *((1, each) for each in steps), (1, CaseEnded("error", 1, secret))])
-    reporter = open_reporter(name, str(tmp_path / "report"), Redactor([secret]).redact)
-    for envelope in stream:
-        reporter.receive(envelope)
-    reporter.close()
+    played = conversation(*steps, outcome="error", reason=secret, started=case(secret))
+    stream = enveloped([(0, suite(1)), *((1, event) for event in played)])
+    written(name, str(tmp_path / "report"), stream, Redactor([secret]).redact)
     text = (tmp_path / "report").read_text("utf-8")
     assert "The key is ***!" in text
     assert secret not in text

@@ -14,9 +14,8 @@ from runner.clean import Redactor
 from runner.diagnostics import cells
 from runner.events import (
     AnswerReceived,
+    AttemptStarted,
     Called,
-    CaseEnded,
-    CaseStarted,
     Envelope,
     Event,
     FunctionAnswered,
@@ -28,13 +27,15 @@ from runner.events import (
     StepStarted,
     TextArrived,
 )
+from runner.report import Fold
+from runner.reporters import Stream as Sink
 from runner.reporters.json import compact
 from runner.reporters.terminal import Look, Screen, Terminal, duration, open_terminal, rows
-from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, enveloped, kept, streams, suite, told
+from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, conversation, enveloped, kept, streams, suite, told
 
 
 def plain(envelopes: Iterable[Envelope], encoding: str = "utf-8", **options: bool) -> str:
-    return told(lambda stream: open_terminal(stream, as_is, {}, **options), envelopes, encoding)
+    return told(lambda stream, fold: open_terminal(stream, fold, as_is, {}, **options), envelopes, encoding)
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -59,7 +60,7 @@ def test_verbose_shows_the_whole_answer_and_the_whole_calls(name: str, monkeypat
 @pytest.mark.parametrize("output", ["", "{}", "shipped " * 20, "猫" * 60])
 def test_a_call_takes_one_line_of_the_terminal(asked: str, output: str) -> None:
     call = Called("get_order", asked, output)
-    step: list[Event] = [case(), StepStarted(1, "", 3, ()), answered(call), StepEnded(1, "passed", 1), CaseEnded("passed", 1)]
+    step = conversation(StepStarted(1, "", 3, ()), answered(call), StepEnded(1, "passed", 1))
     lines = plain(enveloped([(0, suite(1)), *((1, event) for event in step)])).splitlines()
     [line] = [line for line in lines if "get_order" in line]
     assert cells(line) <= 100
@@ -120,15 +121,14 @@ def test_nothing_raw_and_no_command_whatever_they_say(envelopes: list[Envelope])
 
 def test_a_path_stays_on_its_line_whatever_is_in_it() -> None:
     saved = ImageSaved(1, "s", "a\tb\nc.png")
-    begun: list[Event] = [CaseStarted("a.yaml", "a", "", (), "m", 1), StepStarted(1, "", 1, ("x",))]
-    events = [(1, each) for each in (*begun, saved, CaseEnded("passed", 1.0))]
+    events = [(1, each) for each in conversation(StepStarted(1, "", 1, ("x",)), saved)]
     assert "    → a\\tb\\nc.png" in plain(enveloped([(0, suite(1)), *events])).splitlines()
 
 
 def test_one_conversation_at_a_time_when_they_interleave() -> None:
     def played(name: str) -> list[Event]:
         step = StepStarted(1, "", 3, (f"Hello from {name}.",))
-        return [case(name), step, check(), StepEnded(1, "passed", 1), CaseEnded("passed", 1)]
+        return conversation(step, check(), StepEnded(1, "passed", 1), started=case(name))
 
     turns = [(number, event) for both in zip(played("one"), played("two"), strict=True) for number, event in enumerate(both, 1)]
     text = plain(enveloped([(0, suite(2)), *turns]))
@@ -149,8 +149,9 @@ def test_secrets_do_not_reach_the_stream() -> None:
         half,
         StepEnded(2, "passed", 1),
     ]
-    events = enveloped([(0, suite(1)), (1, case(steps=2)), *((1, event) for event in steps), (1, CaseEnded("passed", 1))])
-    text = told(lambda stream: open_terminal(stream, Redactor([secret]).redact, {}), events)
+    played = conversation(*steps, started=case(steps=2))
+    events = enveloped([(0, suite(1)), *((1, event) for event in played)])
+    text = told(lambda stream, fold: open_terminal(stream, fold, Redactor([secret]).redact, {}), events)
     assert "│ The key is ***\n" in text
     assert "sesame" not in text
 
@@ -158,15 +159,10 @@ def test_secrets_do_not_reach_the_stream() -> None:
 def test_a_secret_in_the_flow_file_is_masked_where_the_line_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "paint.yaml"
     path.write_text("\n" * 6 + "      - contains: sesame-opens-this-cave\n", "utf-8")
-    events: list[Event] = [
-        case(path=str(path)),
-        StepStarted(1, "", 3, ()),
-        check("failed"),
-        StepEnded(1, "failed", 1),
-        CaseEnded("failed", 1),
-    ]
+    step = StepStarted(1, "", 3, ()), check("failed"), StepEnded(1, "failed", 1)
+    events = conversation(*step, outcome="failed", started=case(path=str(path)))
     text = told(
-        lambda stream: open_terminal(stream, Redactor(["sesame-opens-this-cave"]).redact, {}),
+        lambda stream, fold: open_terminal(stream, fold, Redactor(["sesame-opens-this-cave"]).redact, {}),
         enveloped([(0, suite(1)), *((1, event) for event in events)]),
     )
     assert "      7 |       - contains: ***\n" in text
@@ -208,7 +204,7 @@ def test_colour_and_animation_are_two_decisions(
 
 def test_forced_colour_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DATA)
-    text = told(lambda stream: open_terminal(stream, as_is, {"FORCE_COLOR": "1"}), kept("failed-check"))
+    text = told(lambda stream, fold: open_terminal(stream, fold, as_is, {"FORCE_COLOR": "1"}), kept("failed-check"))
     codes = set(re.findall(r"\x1b\[([^A-Za-z]*)([A-Za-z])", text))
     assert {"m"} == {letter for _numbers, letter in codes}
     assert (DATA / "failed-check.txt").read_text("utf-8") == re.sub(r"\x1b\[[\d;]*m", "", text)
@@ -217,10 +213,11 @@ def test_forced_colour_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_terminal_shows_what_is_under_way() -> None:
     now = [0.0]
     stream = Stream(True)
-    reporter = Terminal(stream, Look(animated=True), verbose=True, clock=lambda: now[0])
+    reporter = Terminal(Sink(stream), Fold(), Look(animated=True), verbose=True, clock=lambda: now[0])
     events: list[tuple[int, Event]] = [
         (0, suite(1)),
         (1, case()),
+        (1, AttemptStarted(1)),
         (1, StepStarted(1, "", 3, ("Draw a cat.",))),
         (1, OperationStarted("add_message", 1)),
         (1, OperationEnded("add_message", 1, "passed", 0.002)),
@@ -248,10 +245,11 @@ def test_a_terminal_shows_what_is_under_way() -> None:
 
 def test_a_terminal_shows_the_functions_answered_so_far() -> None:
     now = [0.0]
-    reporter = Terminal(Stream(True), Look(animated=True), clock=lambda: now[0])
+    reporter = Terminal(Sink(Stream(True)), Fold(), Look(animated=True), clock=lambda: now[0])
     events: list[tuple[int, Event]] = [
         (0, suite(1)),
         (1, case()),
+        (1, AttemptStarted(1)),
         (1, StepStarted(1, "", 3, ("Where is order 1234?",))),
         (1, OperationStarted("wait", 1)),
         (1, RunStatusChanged(1, "run_1", "requires_action")),
@@ -272,11 +270,12 @@ def test_a_terminal_shows_the_functions_answered_so_far() -> None:
 
 def test_what_is_written_while_nothing_moves_is_never_erased() -> None:
     stream = Stream(True)
-    reporter = Terminal(stream, Look(animated=True), clock=lambda: 0.0)
-    screen = Screen(reporter, stream, as_is)
+    reporter = Terminal(Sink(stream), Fold(), Look(animated=True), clock=lambda: 0.0)
+    screen = Screen(reporter, reporter.sink)
     events: list[tuple[int, Event]] = [
         (0, suite(1)),
         (1, case()),
+        (1, AttemptStarted(1)),
         (1, StepStarted(1, "", 1, ("Where is order 1234?",))),
         (1, OperationStarted("wait", 1)),
         (1, answered(Called("get_order", "{}", "shipped"))),
