@@ -5,7 +5,7 @@ from pathlib import Path
 
 from runner.files import replace
 
-__all__ = ["Gallery", "extension", "safe_name"]
+__all__ = ["Folders", "Gallery", "extension", "safe_name"]
 
 SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -43,6 +43,25 @@ class Gallery:
                 self.taken.add(str(path).casefold())
                 return path
             number += 1
+
+
+class Folders:
+    """Names of folders for the conversations of a run, no two of them the same to any file system."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, int] = {}
+
+    def name(self, wanted: str) -> str:
+        """A name like `wanted` that was not given before: `paint`, then `paint-2`."""
+        name = first = safe_name(wanted)
+        number = self.taken.get(first.casefold(), 0)
+        while name.casefold() in self.taken:
+            number += 1
+            ending = f"-{number}"
+            name = first.encode()[: LONGEST - len(ending)].decode(errors="ignore") + ending
+        self.taken[name.casefold()] = 1
+        self.taken[first.casefold()] = max(number, 1)
+        return name
 
 
 def extension(data: bytes) -> str:

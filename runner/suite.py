@@ -1,38 +1,75 @@
-"""Play many cases on one event loop: number and date what happens, stop at a signal, clean up before leaving."""
+"""Play many conversations on one event loop, several at once: number and date what happens, give each its verdict, stop
+early where told to, and clean up before leaving."""
 
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner import __version__
+from runner.budget import Budget, Spent
 from runner.clock import Clock, LoopClock
 from runner.engine import play
 from runner.events import AttemptEnded, CaseEnded, CaseStarted, Emit, Envelope, Event, SuiteEnded, SuiteStarted
+from runner.gallery import Folders
 from runner.model import Outcome
 from runner.targets import Connection, Target, open_target
 from runner.values import dataclass
+from runner.words import _, ngettext
 
 if TYPE_CHECKING:
     from runner.model import Flow
     from runner.plan import Case
     from runner.tools import Ask
 
-__all__ = ["SavePicture", "run"]
+__all__ = ["Job", "Limits", "SavePicture", "Suite", "run"]
+
+PARKED = 64
+"""How many conversations may wait for a place of their model while others go on."""
+TELLING_SECONDS = 1.0
+"""How long it may take, after a signal, to tell of the conversations that were never begun."""
 
 SavePicture = Callable[[str, int, int, bytes], str]
-"""Case name, step, index and bytes of a picture to the path it was written to, as Gallery.save does; raises OSError."""
+"""A folder's name, step, index and bytes of a picture to the path it was written to, as Gallery.save does; raises OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One conversation to play, over which connection. `number` is its place in the whole selection; `digest` stands for
+    everything that decides what is played."""
+
+    number: int
+    case: "Case"
+    connection: Connection
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a run may go: `jobs` conversations at once, `max_failures` of them without a pass, `seconds` for all of it. With
+    `keep` nothing is deleted."""
+
+    jobs: int = 1
+    max_rps: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    max_failures: int | None = None
+    seconds: float | None = None
+    keep: bool = False
 
 
 def run(
-    cases: Sequence["Case"],
-    connection: Connection,
+    jobs: Sequence[Job],
     emit: Callable[[Envelope], None],
     *,
     environment: Mapping[str, str],
+    connections: Iterable[Connection] | None = None,
+    limits: Limits = Limits(),
+    fail_on_flaky: bool = False,
+    finished: Mapping[int, Sequence[Envelope]] = {},
     save_picture: SavePicture | None = None,
     trace: Callable[[str], None] | None = None,
     clock: Clock | None = None,
@@ -40,111 +77,263 @@ def run(
     trusted: "Callable[[Flow], bool] | None" = None,
     ask: "Ask | None" = None,
 ) -> None:
-    """Play the cases one after another and emit what happens, from SuiteStarted to SuiteEnded.
+    """Play the jobs, begun in their order, and emit what happens, from SuiteStarted to SuiteEnded.
 
-    `trusted` says whether a flow's code and URLs may be used; none may unless told. `ask` reaches the person at the terminal.
+    Each job is looked up once, when its turn comes, and then forgotten; where that makes it, name all `connections` of the
+    jobs beforehand. What is in `finished`, by the job's number, is told again instead of being played. `trusted` says whether
+    a flow's code and URLs may be used; none may unless told. `ask` reaches the person at the terminal.
     Raises ConnectionProblem before anything is emitted or sent. An exception that is a bug leaves after SuiteEnded.
     """
-    target = open_target(connection, environment, trace=trace)
-    suite = Suite(cases, target, connection, emit, save_picture, clock or LoopClock(), wall, trusted, ask, trace is not None)
+    suite = Suite(
+        jobs,
+        emit,
+        partial(open_target, environment=environment, trace=trace),
+        connections=(job.connection for job in jobs) if connections is None else connections,
+        limits=limits,
+        fail_on_flaky=fail_on_flaky,
+        finished=finished,
+        save_picture=save_picture,
+        clock=clock or LoopClock(),
+        wall=wall,
+        trusted=trusted,
+        ask=one_at_a_time(ask) if ask else None,
+        debug=trace is not None,
+    )
     asyncio.run(suite.play())
 
 
 @dataclass(slots=True)
 class Suite:
-    """The cases under way, and the signal that ends them early."""
+    """The conversations under way, and what ends them early."""
 
-    cases: Sequence["Case"]
-    target: Target
-    connection: Connection
+    jobs: Sequence[Job]
     emit: Callable[[Envelope], None]
-    save_picture: SavePicture | None
-    clock: Clock
-    wall: Callable[[], float]
+    open: Callable[[Connection], Target]
+    connections: Iterable[Connection]
+    limits: Limits = field(default_factory=Limits)
+    fail_on_flaky: bool = False
+    finished: Mapping[int, Sequence[Envelope]] = field(default_factory=dict)
+    save_picture: SavePicture | None = None
+    clock: Clock = field(default_factory=LoopClock)
+    wall: Callable[[], float] = time.time
     trusted: "Callable[[Flow], bool] | None" = None
     ask: "Ask | None" = None
     debug: bool = False
-    signal: int = 0
-    deaf: bool = False
+
+    targets: dict[Connection, Target] = field(default_factory=dict)
+    folders: Folders = field(default_factory=Folders)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    parked: set[asyncio.Task[object]] = field(default_factory=set)
+    """Conversations that wait for their turn at the service, and have not begun."""
     playing: set[asyncio.Task[object]] = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever another conversation may perhaps begin."""
+    failures: int = 0
+    stopped: str = ""
+    """Why no further conversation begins, once that is so."""
+    cut: str = ""
+    """Why those under way were cancelled, if they were."""
+    early: bool = False
+    """Whether anything was left out or cancelled."""
+    signal: int = 0
+    bug: Exception | None = None
+    deaf: bool = False
 
     async def play(self) -> None:
-        tell = self.envelopes(0)
-        began = self.clock.now()
-        tell(
-            SuiteStarted(
-                version=__version__,
-                target=self.connection.target,
-                base_url=self.connection.base_url,
-                reason=self.connection.reason,
-                cases=len(self.cases),
-                simulated=self.target.simulated,
-            )
-        )
-        with self.signals():
+        async with AsyncExitStack() as stack:
+            used: dict[Connection, Connection] = {}
+            for connection in self.connections:
+                if used.setdefault(place(connection), connection) is connection and place(connection) not in self.targets:
+                    self.targets[place(connection)] = target = self.open(connection)
+                    stack.push_async_callback(target.close)
+            stack.enter_context(self.signals())
+            tell = self.envelopes(0)
+            began = self.clock.now()
+            tell(self.started(tuple(used.values())))
             try:
-                for number, case in enumerate(self.cases, 1):
-                    if self.signal:
-                        break
-                    await self.play_case(number, case)
+                await self.play_all()
             finally:
-                try:
-                    tell(SuiteEnded(self.clock.now() - began, self.signal))
-                finally:
-                    await self.target.close()
+                tell(SuiteEnded(self.clock.now() - began, self.signal, self.stopped if self.early else ""))
+        if self.bug is not None:
+            raise self.bug
 
-    async def play_case(self, number: int, case: "Case") -> None:
-        name = " ".join(filter(None, (case.flow.name or case.flow.path.stem, case.label)))
+    def started(self, connections: Sequence[Connection]) -> SuiteStarted:
+        return SuiteStarted(
+            version=__version__,
+            target=", ".join(each.target for each in connections),
+            base_url=", ".join(each.base_url for each in connections),
+            reason=", ".join(dict.fromkeys(each.reason for each in connections)),
+            cases=len(self.jobs),
+            simulated=any(target.simulated for target in self.targets.values()),
+            fail_on_flaky=self.fail_on_flaky,
+        )
+
+    # ── whose turn it is ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def play_all(self) -> None:
+        watch = asyncio.create_task(self.watch(self.limits.seconds)) if self.limits.seconds is not None else None
+        slots = asyncio.Semaphore(self.limits.jobs)
+        places = iter(range(len(self.jobs)))
+        try:
+            while await self.turn() and (at := next(places, None)) is not None:
+                job = self.jobs[at]
+                if job.number in self.finished:
+                    self.tell_again(job)
+                    continue
+                task = asyncio.create_task(self.play_job(job, self.folder(job), slots))
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
+                # It gets as far as it can without waiting, so that we see whether there is room for one more.
+                await asyncio.sleep(0)
+        except Exception as bug:
+            self.fail(bug)
+        finally:
+            while self.tasks:
+                await asyncio.wait(self.tasks)
+            if watch is not None:
+                watch.cancel()
+        await self.leave_out_rest(places)
+
+    async def turn(self) -> bool:
+        """Wait until one more conversation may be begun; False when none may."""
+        while not self.stopped:
+            if len(self.playing) < self.limits.jobs and len(self.parked) < PARKED:
+                self.spend()
+                return not self.stopped
+            self.changed.clear()
+            await self.changed.wait()
+        return False
+
+    def spend(self) -> None:
+        try:
+            self.limits.budget.check()
+        except Spent as spent:
+            self.stop(str(spent))
+
+    async def watch(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+        self.stop(_("the run was not over after {seconds:g} s").format(seconds=seconds), cut=True)
+
+    async def leave_out_rest(self, places: Iterator[int]) -> None:
+        """Tell of the conversations that were never begun, after a signal only as long as there is time."""
+        ends = self.clock.now() + TELLING_SECONDS
+        for at in places:
+            if self.signal and self.clock.now() > ends:
+                self.early = True
+                return
+            job = self.jobs[at]
+            if job.number in self.finished:
+                self.tell_again(job)
+            else:
+                self.leave_out(job)
+            await asyncio.sleep(0)
+
+    def leave_out(self, job: Job) -> None:
+        self.early = True
+        emit = self.envelopes(job.number)
+        emit(case_started(job))
+        emit(CaseEnded(Outcome.NOT_RUN, 0, self.stopped))
+
+    def tell_again(self, job: Job) -> None:
+        self.folder(job)
+        for sequence, envelope in enumerate(self.finished[job.number], 1):
+            self.tell(replace(envelope, case=job.number, sequence=sequence))
+            if isinstance(envelope.event, CaseEnded):
+                self.count(envelope.event.outcome)
+
+    def folder(self, job: Job) -> str:
+        """Where the job's pictures go; asked for in the order of the jobs, so that no other order shows in a name."""
+        flow = job.case.flow
+        return self.folders.name(" ".join(filter(None, (flow.name or flow.path.stem, job.case.label))))
+
+    # ── one conversation ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def play_job(self, job: Job, folder: str, slots: asyncio.Semaphore) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.parked.add(task)
+        try:
+            async with slots:
+                self.parked.discard(task)
+                self.spend()
+                if self.stopped:
+                    self.leave_out(job)
+                    return
+                self.playing.add(task)
+                await self.play_case(job, folder)
+        except asyncio.CancelledError:
+            if not self.stopped:
+                raise
+            if task in self.parked:
+                self.leave_out(job)
+        except Exception as bug:
+            self.fail(bug)
+        finally:
+            self.parked.discard(task)
+            self.playing.discard(task)
+            self.changed.set()
+
+    async def play_case(self, job: Job, folder: str) -> None:
+        emit = self.envelopes(job.number)
+        began = self.clock.now()
+        started = case_started(job)
+        emit(started)
+        ended: list[AttemptEnded] = []
+
+        def tell(event: Event) -> None:
+            if isinstance(event, AttemptEnded):
+                if self.cut and event.reason == _("interrupted"):
+                    event = replace(event, reason=self.cut)
+                ended.append(event)
+            emit(event)
+
+        try:
+            await self.attempts(job, folder, started.times, tell, ended)
+        finally:
+            outcome, reason = verdict(ended, started.times, started.needed, self.stopped)
+            self.count(outcome)
+            emit(CaseEnded(outcome, self.clock.now() - began, reason))
+
+    async def attempts(self, job: Job, folder: str, times: int, tell: Emit, ended: Sequence[AttemptEnded]) -> None:
+        """Play a case as often as its flow says; what each attempt came to is appended to `ended` as it is told."""
+        retries = 0 if times > 1 else job.case.flow.retries
+        for attempt in range(1, times + retries + 1):
+            outcome = await self.attempt(job, attempt, folder, tell)
+            if outcome is Outcome.SKIPPED or (times == 1 and outcome is Outcome.PASSED):
+                return
+            self.spend()
+            if self.stopped and (times == 1 or self.cut):
+                return
+
+    async def attempt(self, job: Job, attempt: int, folder: str, tell: Emit) -> Outcome:
+        folder = folder if attempt == 1 else f"{folder} attempt {attempt}"
 
         def save_image(step: int, index: int, data: bytes) -> str:
             assert self.save_picture is not None
-            return self.save_picture(name, step, index, data)
+            return self.save_picture(folder, step, index, data)
 
-        emit = self.envelopes(number)
-        began = self.clock.now()
-        outcome: Outcome = Outcome.ERROR
-        reason = ""
-
-        def tell(event: Event) -> None:
-            nonlocal reason
-            if isinstance(event, AttemptEnded):
-                reason = event.reason
-            emit(event)
-
-        flow = case.flow
-        emit(
-            CaseStarted(
-                path=str(flow.path),
-                flow=flow.name or flow.path.stem,
-                label=case.label,
-                tags=flow.tags,
-                target=self.connection.target,
-                model=flow.assistant.model or "",
-                steps=len(flow.steps),
-            )
+        return await play(
+            job.case,
+            self.targets[place(job.connection)],
+            tell,
+            attempt=attempt,
+            clock=self.clock,
+            save_image=save_image if self.save_picture else None,
+            streaming=job.connection.streaming,
+            trusted=self.trusted is not None and self.trusted(job.case.flow),
+            ask=self.ask,
+            debug=self.debug,
         )
-        task = asyncio.ensure_future(
-            play(
-                case,
-                self.target,
-                tell,
-                clock=self.clock,
-                save_image=save_image if self.save_picture else None,
-                streaming=self.connection.streaming,
-                trusted=self.trusted is not None and self.trusted(case.flow),
-                ask=self.ask,
-                debug=self.debug,
-            )
-        )
-        self.playing.add(task)
-        try:
-            outcome = await task
-        except asyncio.CancelledError:
-            if not self.signal:
-                raise
-        finally:
-            self.playing.discard(task)
-            emit(CaseEnded(outcome, self.clock.now() - began, reason))
+
+    def count(self, outcome: str) -> None:
+        if outcome not in (Outcome.FAILED, Outcome.ERROR):
+            return
+        self.failures += 1
+        most = self.limits.max_failures
+        if most is not None and self.failures >= most:
+            self.stop(ngettext("stopped after {count} failure", "stopped after {count} failures", most).format(count=most))
+
+    # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def envelopes(self, case: int) -> Emit:
         sequence = 0
@@ -152,19 +341,43 @@ class Suite:
         def emit(event: Event) -> None:
             nonlocal sequence
             sequence += 1
-            try:
-                self.emit(Envelope(case, sequence, self.wall(), event))
-            except Exception:
-                # The first failure ends the suite; those after it must not keep us from cleaning up.
-                if not self.deaf:
-                    self.deaf = True
-                    raise
+            self.tell(Envelope(case, sequence, self.wall(), event))
 
         return emit
 
-    def stop(self, number: int) -> None:
-        """The first signal stops starting and cancels what is under way, which then cleans up; the next cuts that short."""
-        self.signal = self.signal or number
+    def tell(self, envelope: Envelope) -> None:
+        try:
+            self.emit(envelope)
+        except Exception:
+            # The first failure ends the suite; those after it must not keep us from cleaning up.
+            if not self.deaf:
+                self.deaf = True
+                raise
+
+    # ── ending early ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stop(self, why: str, *, cut: bool = False) -> None:
+        """Begin no further conversation; with `cut` cancel those under way, which then clean up."""
+        self.stopped = self.stopped or why
+        self.changed.set()
+        cancelled = set(self.parked)
+        if cut and not self.cut:
+            self.cut = why
+            self.early = self.early or bool(self.playing)
+            cancelled |= self.playing
+        for task in cancelled:
+            task.cancel()
+
+    def fail(self, bug: Exception) -> None:
+        self.bug = self.bug or bug
+        self.stop(_("a bug in runflow"), cut=True)
+
+    def hear(self, number: int) -> None:
+        """The first signal stops what is under way, which then cleans up; the next cuts that short."""
+        if not self.signal:
+            self.signal = number
+            self.stop(_("interrupted"), cut=True)
+            return
         for task in self.playing:
             task.cancel()
 
@@ -174,7 +387,7 @@ class Suite:
         before: dict[signal.Signals, object] = {}
 
         def hear(number: int, _frame: object) -> None:
-            loop.call_soon_threadsafe(self.stop, number)
+            loop.call_soon_threadsafe(self.hear, number)
 
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -188,3 +401,63 @@ class Suite:
             for number, handler in before.items():
                 with suppress(ValueError, TypeError):
                     signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def place(connection: Connection) -> Connection:
+    """The same place, chosen for two reasons, is one place."""
+    return replace(connection, reason="")
+
+
+def case_started(job: Job) -> CaseStarted:
+    flow = job.case.flow
+    return CaseStarted(
+        path=str(flow.path),
+        flow=flow.name or flow.path.stem,
+        label=job.case.label,
+        tags=flow.tags,
+        target=job.connection.target,
+        model=flow.assistant.model or "",
+        steps=len(flow.steps),
+        times=flow.repeat.times if flow.repeat else 1,
+        needed=flow.repeat.pass_ if flow.repeat else 1,
+        digest=job.digest,
+    )
+
+
+def verdict(ended: Sequence[AttemptEnded], times: int, needed: int, stopped: str = "") -> tuple[Outcome, str]:
+    """What the attempts at a case come to, and why. Of `times` that were to be played, those that `stopped` left out are
+    without a verdict."""
+    outcomes = [each.outcome for each in ended]
+    if Outcome.SKIPPED in outcomes:
+        return Outcome.SKIPPED, because(ended, Outcome.SKIPPED)
+    if times == 1:
+        if outcomes[-1:] == [Outcome.PASSED]:
+            return Outcome.PASSED if len(outcomes) == 1 else Outcome.FLAKY, ""
+        outcome = Outcome.FAILED if Outcome.FAILED in outcomes else Outcome.ERROR
+        return outcome, because(ended[::-1], outcome) if ended else stopped
+    passed = outcomes.count(Outcome.PASSED)
+    if passed >= needed:
+        return Outcome.PASSED, ""
+    counted = ngettext(
+        "{passed} of {times} passed, {needed} is needed", "{passed} of {times} passed, {needed} are needed", needed
+    ).format(passed=passed, times=times, needed=needed)
+    if times - outcomes.count(Outcome.FAILED) < needed:
+        return Outcome.FAILED, counted
+    reason = because(ended, Outcome.ERROR) or stopped
+    return Outcome.ERROR, f"{counted}: {reason}" if reason else counted
+
+
+def because(ended: Iterable[AttemptEnded], outcome: Outcome) -> str:
+    """The reason of the first that came to this."""
+    return next((each.reason for each in ended if each.outcome == outcome), "")
+
+
+def one_at_a_time(ask: "Ask") -> "Ask":
+    """The same, so that no two conversations ask at once."""
+    lock = asyncio.Lock()
+
+    async def asked(name: str, arguments: str, question: str) -> str:
+        async with lock:
+            return await ask(name, arguments, question)
+
+    return asked

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from runner import suite
-from runner.clock import LoopClock
 from runner.embedded.service import Request, Service
 from runner.engine import play
 from runner.events import (
@@ -51,10 +50,10 @@ from runner.model import (
     Verdict,
 )
 from runner.plan import Case
+from runner.suite import Job, Suite
 from runner.targets import Connection, ConnectionProblem
 from runner.targets.embedded import Embedded
 from runner.transport.embedded import EmbeddedTransport
-from runner.transport.network import open_client
 from tests.engine_fixtures import DELETED, expect, flow, message, on_virtual_time, page, run
 
 CONNECTION = Connection("embedded", Embedded.default_base_url, "for tests")
@@ -105,7 +104,7 @@ def held(service: Service) -> list[object]:
 
 
 def embedded(service: Service) -> Embedded:
-    return Embedded(open_client(KeptOpen(service)), CONNECTION)
+    return Embedded(KeptOpen(service), CONNECTION)
 
 
 # ── the embedded service ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,10 +135,14 @@ def test_a_conversation_with_the_embedded_service(streaming: bool, serving: Serv
 # ── the suite ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def numbered(*cases: Case) -> list[Job]:
+    return [Job(number, case, CONNECTION) for number, case in enumerate(cases, 1)]
+
+
 def test_envelopes_are_numbered_by_case_and_dated() -> None:
     told: list[Envelope] = []
     cases = [Case(flow(Step(user="Hello.")), "", {}), Case(flow(Step(user="Bye.")), "two", {})]
-    suite.run(cases, CONNECTION, told.append, environment={}, wall=lambda: 7.0)
+    suite.run(numbered(*cases), told.append, environment={}, wall=lambda: 7.0)
     assert [SuiteStarted, SuiteEnded] == [type(each.event) for each in told if each.case == 0]
     started = told[0].event
     assert isinstance(started, SuiteStarted)
@@ -162,21 +165,23 @@ def test_pictures_are_saved_under_the_name_of_the_case() -> None:
         return "x.png"
 
     case = Case(flow(Step(user="Draw a cat."), assistant=PAINTER), "row 1", {})
-    suite.run([case], CONNECTION, told.append, environment={}, save_picture=save)
-    assert [("paint row 1", 1, 1)] == saved
+    suite.run(numbered(case), told.append, environment={}, save_picture=save)
+    assert [("paint-row-1", 1, 1)] == saved
 
 
 def test_nothing_is_told_when_the_connection_must_not_be_made() -> None:
     told: list[Envelope] = []
+    remote = Connection("dashscope", "https://dashscope.aliyuncs.com/api/v1", "")
+    jobs = [*numbered(Case(flow(), "", {})), Job(2, Case(flow(), "", {}), remote)]
     with pytest.raises(ConnectionProblem):
-        suite.run([], Connection("dashscope", "https://dashscope.aliyuncs.com/api/v1", ""), told.append, environment={})
+        suite.run(jobs, told.append, environment={})
     assert [] == told
 
 
 def test_a_trace_receives_every_call() -> None:
     lines: list[str] = []
     case = Case(flow(Step(user="Hello.")), "", {})
-    suite.run([case], CONNECTION, lambda _envelope: None, environment={}, trace=lines.append)
+    suite.run(numbered(case), lambda _envelope: None, environment={}, trace=lines.append)
     assert [
         "POST …/assistants",
         "POST …/threads",
@@ -210,7 +215,7 @@ def played(service: Service, hear: Callable[[Envelope], None], *cases: Case, **m
         hear(envelope)
 
     every = cases or [Case(flow(Step(user="Hello.")), "", {}) for _each in range(2)]
-    playing = suite.Suite(every, embedded(service), CONNECTION, emit, None, LoopClock(), lambda: 0.0, **more)
+    playing = Suite(numbered(*every), emit, lambda _connection: embedded(service), [CONNECTION], wall=lambda: 0.0, **more)
     asyncio.run(playing.play())
     return told
 
@@ -229,8 +234,10 @@ def test_a_signal_stops_the_case_deletes_what_was_made_and_starts_no_other(numbe
     assert [("error", "interrupted", ())] == [
         (each.event.outcome, each.event.reason, each.event.left) for each in told if isinstance(each.event, AttemptEnded)
     ]
-    assert ["interrupted"] == [each.event.reason for each in told if isinstance(each.event, CaseEnded)]
-    assert {0, 1} == {each.case for each in told}
+    assert {"interrupted"} == {each.event.reason for each in told if isinstance(each.event, CaseEnded)}
+    assert [(1, "error"), (2, "not_run")] == [
+        (each.case, each.event.outcome) for each in told if isinstance(each.event, CaseEnded)
+    ]
     assert ["cancel_run", "delete_thread", "delete_assistant"] == [
         each.event.operation for each in told if isinstance(each.event, OperationEnded)
     ][-3:]
@@ -263,7 +270,9 @@ def test_a_bug_surfaces_after_the_suite_has_ended(serving: Serving) -> None:
     with pytest.raises(ZeroDivisionError):
         played(service, hear)
     assert last(told).seconds > 0
-    assert ["a bug in runflow"] == [each.event.reason for each in told if isinstance(each.event, CaseEnded)]
+    assert [("error", "a bug in runflow"), ("not_run", "a bug in runflow")] == [
+        (each.event.outcome, each.event.reason) for each in told if isinstance(each.event, CaseEnded)
+    ]
     assert [] == held(service)
 
 
@@ -305,7 +314,7 @@ def order(folder: Path, *checks: Expectation, answer: Any = None) -> Flow:
 
 def outcomes(given: Flow, **more: Any) -> list[tuple[str, str]]:
     told: list[Envelope] = []
-    suite.run([Case(given, "", {})], CONNECTION, told.append, environment={}, **more)
+    suite.run(numbered(Case(given, "", {})), told.append, environment={}, **more)
     return [(each.event.outcome, each.event.reason) for each in told if isinstance(each.event, CaseEnded)]
 
 

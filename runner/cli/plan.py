@@ -10,11 +10,12 @@ import click
 
 from runner.cli import reading
 from runner.cli.frame import Command, Exit, Refused, option
-from runner.cli.run import Choices, Job, jobs, valid_flows
+from runner.cli.run import Choices, jobs, valid_flows
 from runner.words import _
 
 if TYPE_CHECKING:
     from runner.cli.rehearsal import Call, Rehearsal
+    from runner.suite import Job
 
 __all__ = ["command"]
 
@@ -65,7 +66,7 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
         raise Refused(_("the plan ends early: {reason}").format(reason=broken))
 
 
-def rehearsal(job: Job) -> "Rehearsal":
+def rehearsal(job: "Job") -> "Rehearsal":
     import asyncio
 
     from runner.cli.rehearsal import rehearse
@@ -73,13 +74,13 @@ def rehearsal(job: Job) -> "Rehearsal":
     return asyncio.run(rehearse(job.case, job.connection))
 
 
-def title(job: Job) -> str:
+def title(job: "Job") -> str:
     flow = job.case.flow
     name = flow.name or flow.path.stem
     return f"{flow.path}: {name} [{job.case.label}]" if job.case.label else f"{flow.path}: {name}"
 
 
-def drawn(job: Job, rehearsed: "Rehearsal") -> str:
+def drawn(job: "Job", rehearsed: "Rehearsal") -> str:
     """The calls of one conversation, numbered, with bodies as YAML."""
     from runner.clean import inert, visible
 
@@ -96,7 +97,7 @@ def drawn(job: Job, rehearsed: "Rehearsal") -> str:
     return inert(visible("\n".join(line.rstrip() for line in lines)))
 
 
-def answering(job: Job) -> list[str]:
+def answering(job: "Job") -> list[str]:
     """Who answers each function, one a line; nothing for a flow without functions."""
     from runner.cli.rehearsal import answered_by, functions_of
 
@@ -120,7 +121,7 @@ def body(call: "Call") -> Sequence[str]:
     return yaml.dump(call.body, Dumper=Readable, allow_unicode=True, sort_keys=False, width=100).rstrip("\n").splitlines()
 
 
-def machine_form(rehearsed: Sequence[tuple[Job, "Rehearsal"]]) -> str:
+def machine_form(rehearsed: "Sequence[tuple[Job, Rehearsal]]") -> str:
     from dataclasses import asdict
 
     from runner.cli.rehearsal import answered_by, functions_of

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,16 +16,14 @@ from runner.values import dataclass
 from runner.words import _, nearest
 
 if TYPE_CHECKING:
-    from runner.events import Envelope, SuiteStarted
     from runner.model import Flow
-    from runner.plan import Case
     from runner.report import Fold
     from runner.reporters import Redact, Reporter
     from runner.reporters.terminal import Screen
     from runner.settings import Settings
-    from runner.targets import Connection
+    from runner.suite import Job
 
-__all__ = ["Choices", "Job", "command", "jobs", "valid_flows", "variables"]
+__all__ = ["Choices", "command", "jobs", "valid_flows", "variables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +50,6 @@ class Choices:
         """The reporters that write somewhere, and where."""
         wanted = {"json": self.json, "junit": self.junit, "events": self.events}
         return {name: value for name, value in wanted.items() if value}
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One conversation to play, and over which connection."""
-
-    case: "Case"
-    connection: "Connection"
 
 
 @click.command(
@@ -111,7 +101,7 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
     environment = found.with_keys(os.environ)
     texts = values(flows, found, os.environ, permitted=choices.allow_tools)
     made = [
-        Job(filled(job.case, texts), replace(job.connection, hidden=tuple(texts)))
+        replace(job, case=filled(job.case, texts), connection=replace(job.connection, hidden=tuple(texts)))
         for job in jobs(flows, choices, environment, found)
     ]
     if not choices.allow_tools:
@@ -134,10 +124,11 @@ def valid_flows(paths: Sequence[str], choices: Choices) -> "list[Flow]":
 
 def jobs(
     flows: "Sequence[Flow]", choices: Choices, environment: Mapping[str, str], found: "Settings", *, needs_key: bool = True
-) -> list[Job]:
+) -> "list[Job]":
     """Every conversation with its connection; raise Refused for what must not or cannot be played."""
     from runner import plan, settings
     from runner.registry import targets
+    from runner.suite import Job
     from runner.targets import lacking
 
     overrides = variables(choices.var, flows)
@@ -161,7 +152,7 @@ def jobs(
             raise Refused("\n".join(sentences))
         limited = replace(flow, timeout=limit) if limit else flow
         own = {name: value for name, value in overrides.items() if name in declared(flow)}
-        made += [Job(case, connection) for case in plan.cases(limited, own)]
+        made += [Job(number, case, connection) for number, case in enumerate(plan.cases(limited, own), len(made) + 1)]
     return made
 
 
@@ -195,7 +186,7 @@ def timeout(given: str | None) -> float | None:
         raise click.UsageError(f"`--timeout {given}`: {error}") from error
 
 
-def play(made: Sequence[Job], choices: Choices, environment: Mapping[str, str], found: "Settings") -> int:
+def play(made: "Sequence[Job]", choices: Choices, environment: Mapping[str, str], found: "Settings") -> int:
     """Play every job, tell it to the reporters, and return the exit code the report comes to."""
     from runner import suite
     from runner.clean import Redactor
@@ -213,19 +204,16 @@ def play(made: Sequence[Job], choices: Choices, environment: Mapping[str, str], 
     reporters = [screen, *files_of(choices, fold, redact)]
     ask = open_ask(screen, people, sys.stdin, os.environ)
     gallery = Gallery(choices.out or found.folder / found.out)
-    joined = Joined(made, Audience(fold, reporters, redact).receive)
     try:
-        for connection, cases in joined.groups():
-            suite.run(
-                cases,
-                connection,
-                joined.receive,
-                environment=environment,
-                save_picture=gallery.save,
-                trace=trace if choices.verbose > 1 else None,
-                trusted=lambda flow: choices.allow_tools or permitted(flow),
-                ask=ask,
-            )
+        suite.run(
+            made,
+            Audience(fold, reporters, redact).receive,
+            environment=environment,
+            save_picture=gallery.save,
+            trace=trace if choices.verbose > 1 else None,
+            trusted=lambda flow: choices.allow_tools or permitted(flow),
+            ask=ask,
+        )
     except ConnectionProblem as problem:
         raise Refused(str(problem)) from problem
     finally:
@@ -278,59 +266,3 @@ def trace(line: str) -> None:
     from runner.clean import inert
 
     print(inert(line), file=sys.stderr)
-
-
-class Joined:
-    """Jobs over several connections, played one connection after the other and told as one suite."""
-
-    def __init__(self, made: Sequence[Job], emit: "Callable[[Envelope], None]") -> None:
-        self.connections: dict[Connection, list[Case]] = {}
-        first: dict[Connection, Connection] = {}
-        for job in made:
-            # The same place, chosen for two reasons, is one place.
-            connection = first.setdefault(replace(job.connection, reason=""), job.connection)
-            self.connections.setdefault(connection, []).append(job.case)
-        self.emit = emit
-        self.cases = len(made)
-        self.before = 0
-        self.left = len(self.connections)
-        self.simulated = False
-        self.seconds = 0.0
-        self.signal = 0
-
-    def groups(self) -> "Iterator[tuple[Connection, list[Case]]]":
-        for connection, cases in self.connections.items():
-            if self.signal:
-                return
-            yield connection, cases
-            self.before += len(cases)
-
-    def receive(self, envelope: "Envelope") -> None:
-        from runner.events import SuiteEnded, SuiteStarted
-
-        match envelope.event:
-            case SuiteStarted() as started:
-                if not self.before:
-                    self.emit(replace(envelope, event=self.all_targets(started)))
-            case SuiteEnded() as ended:
-                self.left -= 1
-                self.seconds += ended.seconds
-                self.signal = ended.signal
-                if not self.left or ended.signal:
-                    self.emit(replace(envelope, sequence=2, event=SuiteEnded(self.seconds, ended.signal)))
-            case _event:
-                self.emit(replace(envelope, case=envelope.case + self.before))
-
-    def all_targets(self, started: "SuiteStarted") -> "SuiteStarted":
-        """The start of the whole: all targets, and `simulated` when one of them is."""
-        from runner.registry import targets
-
-        every = list(self.connections)
-        return replace(
-            started,
-            target=", ".join(each.target for each in every),
-            base_url=", ".join(each.base_url for each in every),
-            reason=", ".join(dict.fromkeys(each.reason for each in every)),
-            cases=self.cases,
-            simulated=any(targets[each.target].simulated for each in every),
-        )
