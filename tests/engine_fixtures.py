@@ -20,7 +20,6 @@ from runner.plan import Case
 from runner.registry import checks
 from runner.targets import Connection
 from runner.targets.assistant_api import AssistantApi
-from runner.transport.network import open_client
 
 BASE = "https://service.test/api/v1"
 Kind = TypeVar("Kind")
@@ -168,7 +167,7 @@ class Tested(AssistantApi):
 
 
 def target(talk: Talk, base_url: str = BASE) -> Tested:
-    return Tested(open_client(httpx.MockTransport(talk)), Connection("tested", base_url, "for tests"), "sk-tested-key-1234")
+    return Tested(httpx.MockTransport(talk), Connection("tested", base_url, "for tests"), "sk-tested-key-1234")
 
 
 def on_virtual_time(coroutine: Any) -> Any:

@@ -43,7 +43,6 @@ from runner.targets import Capabilities, Connection
 from runner.targets.assistant_api import AssistantApi
 from runner.targets.embedded import Embedded
 from runner.transport.embedded import BASE_URL, EmbeddedTransport
-from runner.transport.network import open_client
 from runner.wire.assistant_api import decode_step
 from tests.engine_fixtures import (
     Piece,
@@ -866,7 +865,7 @@ def embedded(given: Flow, *faults: str, streaming: bool = False, ask: Any = None
 
     async def go() -> Witnessed:
         service = Service(clock=LoopTime(), latency=latency, faults=[parse(fault) for fault in faults])
-        used = InProcess(open_client(EmbeddedTransport(service)), Connection("embedded", BASE_URL, "for tests"))
+        used = InProcess(EmbeddedTransport(service), Connection("embedded", BASE_URL, "for tests"))
         made, thread = await used.create_assistant(given.assistant), await used.create_thread(None)
         kept = replace(given, assistant=replace(given.assistant, id=made.id), thread=ThreadSetup(id=thread.id))
         events: list[Event] = []

@@ -15,7 +15,6 @@ from runner.targets import Capabilities, Connection, ConnectionProblem, TargetEr
 from runner.targets.assistant_api import AssistantApi, refused_certificate
 from runner.targets.dashscope import DashScope, DashScopeChina
 from runner.targets.embedded import Embedded
-from runner.transport.network import open_client
 from runner.transport.trace import Tracing
 from tests.engine_fixtures import Talk, message, on_virtual_time, page, run, target
 
@@ -101,7 +100,7 @@ def asked(kind: type[AssistantApi], given: Connection, answer: httpx.Response) -
         return answer
 
     async def go() -> None:
-        service = kind(open_client(httpx.MockTransport(serve)), given, KEY)
+        service = kind(httpx.MockTransport(serve), given, KEY)
         await service.create_assistant(Assistant(model="qwen-max"))
         await service.close()
 
@@ -270,7 +269,7 @@ def test_a_plug_ins_token_is_quoted_nowhere() -> None:
 
     async def go() -> TargetError:
         told = Tracing(httpx.MockTransport(refuse), lines.append, Redactor(()))
-        service = DashScope(open_client(told), connection(), KEY)
+        service = DashScope(told, connection(), KEY)
         with pytest.raises(TargetError) as raised:
             await service.create_assistant(Assistant(model="qwen-max", tools=(plugin,)))
         await service.close()
@@ -290,9 +289,7 @@ def test_a_plug_ins_token_is_no_part_of_why_a_run_failed() -> None:
     failed = {"id": "r1", "object": "thread.run", "thread_id": "t1", "status": "failed", "last_error": error}
 
     async def go() -> Run:
-        service = DashScope(
-            open_client(httpx.MockTransport(lambda _request: httpx.Response(200, json=failed))), connection(), KEY
-        )
+        service = DashScope(httpx.MockTransport(lambda _request: httpx.Response(200, json=failed)), connection(), KEY)
         await service.create_run("t1", "a1", RunOverrides(tools=(plugin,)), None)
         found = await service.read_run("t1", "r1")
         await service.close()

@@ -11,7 +11,7 @@ import pytest
 
 from runner.clean import Redactor
 from runner.hosts import is_loopback
-from runner.transport.network import BODY_LIMIT, Network, TooLarge, body_of, open_client, unsafe
+from runner.transport.network import BODY_LIMIT, TooLarge, body_of, open_client, open_network, unsafe
 from runner.transport.public import IMAGE_LIMIT, Unreachable, fetch_public, is_public
 from runner.transport.trace import SHOWN, Tracing
 from tests.engine_fixtures import Pieces, on_virtual_time
@@ -69,10 +69,10 @@ def test_proxies_come_from_the_environment_but_not_for_loopback(monkeypatch: pyt
         async with loopback(asked) as proxy, loopback([]) as base:
             monkeypatch.setenv("HTTP_PROXY", proxy)
             monkeypatch.setenv("http_proxy", proxy)
-            async with open_client(Network(base)) as client:
+            async with open_client(open_network(base)) as client:
                 assert "ok" == (await client.get(base)).text
             assert [] == asked
-            async with open_client(Network("http://host.test")) as client:
+            async with open_client(open_network("http://host.test")) as client:
                 assert "ok" == (await client.get("http://host.test/")).text
 
     asyncio.run(go())
@@ -89,7 +89,7 @@ def test_a_redirect_is_not_followed() -> None:
     async def go() -> int:
         async with await asyncio.start_server(redirect, "127.0.0.1", 0) as server:
             base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            async with open_client(Network(base)) as client:
+            async with open_client(open_network(base)) as client:
                 return (await client.get(base)).status_code
 
     assert 307 == asyncio.run(go())
@@ -121,7 +121,7 @@ def test_connections_are_kept_and_cookies_are_not() -> None:
     seen: list[tuple[int, bytes]] = []
 
     async def go() -> None:
-        async with loopback(seen) as base, open_client(Network(base)) as client:
+        async with loopback(seen) as base, open_client(open_network(base)) as client:
             for _each in range(3):
                 async with client.stream("GET", base) as response:
                     assert b"ok" == b"".join([piece async for piece in body_of(response)])

@@ -1,4 +1,4 @@
-"""Speak the Assistant API over an httpx client: one method a call, every fault a TargetError."""
+"""Speak the Assistant API over an httpx transport: one method a call, every fault a TargetError."""
 
 import asyncio
 import ssl
@@ -25,7 +25,7 @@ from runner.model import (
 )
 from runner.targets import Capabilities, Connection, ConnectionProblem, StreamEvent, TargetError
 from runner.transport import httpx
-from runner.transport.network import TIMEOUTS, Network, TooLarge, body_of, open_client, origin, unsafe
+from runner.transport.network import TIMEOUTS, TooLarge, body_of, open_network, origin, unsafe
 from runner.transport.public import IMAGE_SECONDS, Unreachable, fetch, fetch_public
 from runner.wire import WireError
 from runner.wire import assistant_api as wire
@@ -39,6 +39,8 @@ Decoded = TypeVar("Decoded")
 
 NO_HEADERS: Mapping[str, str] = {}
 
+LIMITED = {"timeout": TIMEOUTS.as_dict()}
+PLAIN = {"Accept-Encoding": "identity"}
 PAGES = 10
 """How many pages of a list are read at most."""
 
@@ -53,14 +55,18 @@ class AssistantApi:
     simulated: ClassVar[bool] = False
     lasting: ClassVar[bool] = True
 
-    def __init__(self, client: httpx.AsyncClient, connection: Connection, key: str | None = None) -> None:
-        self.client = client
+    def __init__(self, transport: httpx.AsyncBaseTransport, connection: Connection, key: str | None = None) -> None:
+        self.transport = transport
         self.connection = connection
         self.base_url = connection.base_url.rstrip("/")
         self.key = key
         self.secrets = {key} if key else set()
         """What no message may quote: the key, and the credentials of plug-ins once they were sent."""
-        self.headers = {"Accept": "application/json", "User-Agent": f"runflow/{__version__}"}
+        self.headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"runflow/{__version__}",
+        }
         if key is not None:
             self.headers["Authorization"] = f"Bearer {key}"
         if connection.workspace:
@@ -80,7 +86,7 @@ class AssistantApi:
         if key is not None and not (key.isascii() and key.isprintable()):
             raise ConnectionProblem(_("{variable} holds characters that no key has").format(variable=variable))
         try:
-            transport = cls.transport(connection)
+            transport = cls.way(connection)
         except OSError as error:
             raise ConnectionProblem(
                 _("the certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {reason}").format(
@@ -97,12 +103,12 @@ class AssistantApi:
 
             secrets = (key, *(environment.get(name) for name in connection.hidden))
             transport = Tracing(transport, trace, Redactor(filter(None, secrets)))
-        return cls(open_client(transport), connection, key)
+        return cls(transport, connection, key)
 
     @classmethod
-    def transport(cls, connection: Connection) -> httpx.AsyncBaseTransport:
+    def way(cls, connection: Connection) -> httpx.AsyncBaseTransport:
         """What carries the calls."""
-        return Network(connection.base_url)
+        return open_network(connection.base_url)
 
     # ── the calls ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -228,7 +234,7 @@ class AssistantApi:
             if origin(url) != origin(self.base_url):
                 return await fetch_public(url)
             async with asyncio.timeout(IMAGE_SECONDS):
-                return await fetch(self.client, self.client.build_request("GET", url))
+                return await fetch(self.transport, httpx.Request("GET", url, headers=PLAIN, extensions=LIMITED))
         except TimeoutError as error:
             reason = _("it did not come within {seconds} s").format(seconds=IMAGE_SECONDS)
             raise TargetError("GET", reason) from error
@@ -238,7 +244,7 @@ class AssistantApi:
             raise TargetError("GET", str(error)) from error
 
     async def close(self) -> None:
-        await self.client.aclose()
+        await self.transport.aclose()
 
     # ── how a call is made, and what can go wrong ────────────────────────────────────────────────────────────────────
 
@@ -268,16 +274,17 @@ class AssistantApi:
         """A successful answer whose body is still to be read."""
         call = f"{method} {path}"
         self.secrets |= wire.tokens(body or {})
-        request = self.client.build_request(
+        request = httpx.Request(
             method,
             self.base_url + path,
             json=body,
             params=query,
             headers=self.headers,
-            extensions={} if sample is None else {"runflow.sample": sample},
+            extensions=LIMITED if sample is None else {**LIMITED, "runflow.sample": sample},
         )
         with self.faults(call):
-            response = await self.client.send(request, stream=True)
+            # A client around the transport would add redirects, cookies and credentials of its own, and half of the cost.
+            response = await self.transport.handle_async_request(request)
         try:
             if not response.is_success:
                 with self.faults(call, response.status_code):

@@ -23,7 +23,7 @@ class Embedded(AssistantApi):
     lasting: ClassVar[bool] = False
 
     @classmethod
-    def transport(cls, connection: Connection) -> httpx.AsyncBaseTransport:
+    def way(cls, connection: Connection) -> httpx.AsyncBaseTransport:
         from runner.embedded.service import Service
         from runner.transport.embedded import EmbeddedTransport
 

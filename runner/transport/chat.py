@@ -8,7 +8,7 @@ import httpx
 from runner.embedded.chat import refusal
 from runner.embedded.models import ModelTrouble
 from runner.embedded.objects import Json
-from runner.transport.network import TIMEOUTS, Network, TooLarge, body_of, open_client
+from runner.transport.network import TIMEOUTS, TooLarge, body_of, open_client, open_network
 from runner.wire import WireError
 from runner.wire.sse import EventDecoder
 
@@ -35,7 +35,7 @@ class ChatEndpoint:
 
     async def post(self, body: Json) -> AsyncGenerator[str, None]:
         if self.client is None:
-            self.client = open_client(Network(self.base_url))
+            self.client = open_client(open_network(self.base_url))
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
             url = f"{self.base_url}/chat/completions"

@@ -1,15 +1,17 @@
 """Open an httpx client for a service: time-outs, proxies, no redirects, no cookies, and no key where others can read it."""
 
+import ssl
 from collections.abc import AsyncIterator
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 
 from runner.hosts import is_loopback
 from runner.words import _
 
-__all__ = ["BODY_LIMIT", "TIMEOUTS", "Network", "TooLarge", "body_of", "open_client", "origin", "unsafe"]
+__all__ = ["BODY_LIMIT", "TIMEOUTS", "TooLarge", "body_of", "open_client", "open_network", "origin", "unsafe"]
 
 BODY_LIMIT = 16_000_000
 """The longest body, in bytes after decoding."""
@@ -53,12 +55,33 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-class Network(httpx.AsyncBaseTransport):
-    """The way to a service over the network; connections are kept for the next call."""
+def open_network(base_url: str) -> httpx.AsyncBaseTransport:
+    """The way to a service over the network.
 
-    def __init__(self, base_url: str) -> None:
-        # Proxies come from the environment, but no proxy has a way to this machine.
-        self.client = httpx.AsyncClient(trust_env=not is_loopback(urlsplit(base_url).hostname or ""))
+    Raises OSError for certificates in the environment that cannot be read, and ValueError, ImportError or httpx.InvalidURL for
+    a proxy there that cannot be used.
+    """
+    parts = urlsplit(base_url)
+    # Proxies come from the environment, but no proxy has a way to this machine.
+    if not is_loopback(parts.hostname or "") and not {parts.scheme, "all"}.isdisjoint(getproxies()):
+        return Proxied()
+    from runner.transport.connections import Connections
+
+    return Connections(base_url, trusted() if parts.scheme == "https" else None)
+
+
+def trusted() -> ssl.SSLContext:
+    """Whose certificates are believed: the authorities that SSL_CERT_FILE or SSL_CERT_DIR name, or the usual ones."""
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Proxied(httpx.AsyncBaseTransport):
+    """httpx's own way, which knows proxies, and the hosts that NO_PROXY keeps from them."""
+
+    def __init__(self) -> None:
+        self.client = httpx.AsyncClient()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self.client.send(request, stream=True, follow_redirects=False)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from runner.transport.network import Network, TooLarge, body_of, open_client
+from runner.transport.network import TooLarge, body_of, open_client, open_network
 from runner.words import _
 
 __all__ = ["Unanswered", "posted"]
@@ -29,7 +29,7 @@ async def posted(url: str, body: bytes, *, limit: int, seconds: float) -> tuple[
     """
     check(url)
     try:
-        async with asyncio.timeout(seconds), open_client(Network(url)) as client:
+        async with asyncio.timeout(seconds), open_client(open_network(url)) as client:
             request = client.build_request("POST", url, content=body, headers=HEADERS, timeout=seconds)
             response = await client.send(request, stream=True, follow_redirects=False)
             try:

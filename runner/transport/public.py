@@ -62,24 +62,24 @@ async def fetch_public(url: str, transport: httpx.AsyncBaseTransport | None = No
             addresses = await look_up(host, place.port or 443)
             if not addresses or not all(map(is_public, addresses)):
                 raise Unreachable(_("{host} is not a public address").format(host=host))
-            async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=IMAGE_SECONDS) as client:
-                request = client.build_request(
+            async with transport or httpx.AsyncHTTPTransport(trust_env=False) as way:
+                request = httpx.Request(
                     "GET",
                     place.copy_with(host=addresses[0]),
                     headers={"Host": place.netloc.decode("ascii"), "Accept-Encoding": "identity"},
-                    extensions={"sni_hostname": host},
+                    extensions={"sni_hostname": host, "timeout": httpx.Timeout(IMAGE_SECONDS).as_dict()},
                 )
-                return await fetch(client, request)
+                return await fetch(way, request)
     except TimeoutError as error:
         raise Unreachable(_("it did not come within {seconds} s").format(seconds=IMAGE_SECONDS)) from error
     except (OSError, UnicodeError) as error:
         raise Unreachable(_("{host} is not known").format(host=host)) from error
 
 
-async def fetch(client: httpx.AsyncClient, request: httpx.Request) -> bytes:
+async def fetch(way: httpx.AsyncBaseTransport, request: httpx.Request) -> bytes:
     """The body of a 200 answer of at most IMAGE_LIMIT bytes; raises Unreachable."""
     try:
-        response = await client.send(request, stream=True, follow_redirects=False)
+        response = await way.handle_async_request(request)
         try:
             if response.status_code != 200:
                 raise Unreachable(_("the server answered {status}").format(status=response.status_code))
