@@ -1,9 +1,12 @@
 """Turn paths into the flows to play, and each flow into its cases."""
 
 import glob
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from runner.lint import tool_names
 from runner.model import Flow
@@ -11,11 +14,18 @@ from runner.source import FLOW_SUFFIXES
 from runner.values import dataclass
 from runner.words import _, listed, nearest
 
-__all__ = ["Case", "UndeclaredVariable", "cases", "collect"]
+if TYPE_CHECKING:
+    from runner.selection import Candidate
+
+__all__ = ["Case", "Chosen", "Stock", "UndeclaredVariable", "cases", "collect", "declared"]
 
 NOT_FLOWS = (".cassette", ".accepted")
 """What stands before the suffix of a YAML file that is kept beside a flow."""
 LABEL_VALUES, LABEL_LENGTH = 3, 30
+LOOK_BACK = 32 * 1024
+"""Bytes that zlib can look back."""
+
+Shared = TypeVar("Shared")
 
 
 class UndeclaredVariable(ValueError):
@@ -45,16 +55,37 @@ class Case:
 
 def cases(flow: Flow, overrides: Mapping[str, str]) -> tuple[Case, ...]:
     """The conversations of a flow, one for each row of `cases`. `overrides` win; raise UndeclaredVariable for unknown names."""
-    rows = flow.cases if isinstance(flow.cases, tuple) else ()
-    declared = tuple(dict.fromkeys((*(flow.variables or {}), *(name for row in rows for name in row))))
+    known = declared(flow)
     for name in overrides:
-        if name not in declared:
-            raise UndeclaredVariable(name, flow, declared)
-    # The service fills these names in itself, so each stands for its own placeholder.
-    own = {name: f"${{{name}}}" for name in tool_names(flow)}
-    made = [{**(flow.variables or {}), **row, **overrides, **own} for row in rows or ({},)]
-    labels = distinct([label(row) for row in rows]) if len(rows) > 1 else [""] * len(made)
-    return tuple(Case(flow, text, values) for text, values in zip(labels, made, strict=True))
+        if name not in known:
+            raise UndeclaredVariable(name, flow, known)
+    given = {**overrides, **filled_in(flow)}
+    return tuple(Case(flow, text, values(flow, row, given)) for row, text in enumerate(labels(flow), 1))
+
+
+def rows_of(flow: Flow) -> tuple[Mapping[str, str], ...]:
+    """The sets of variables of a flow, at least one."""
+    return flow.cases if isinstance(flow.cases, tuple) and flow.cases else ({},)
+
+
+def declared(flow: Flow) -> tuple[str, ...]:
+    """The variables that a flow has, each once."""
+    return tuple(dict.fromkeys((*(flow.variables or {}), *(name for row in rows_of(flow) for name in row))))
+
+
+def values(flow: Flow, row: int, given: Mapping[str, str]) -> dict[str, str]:
+    return {**(flow.variables or {}), **rows_of(flow)[row - 1], **given}
+
+
+def filled_in(flow: Flow) -> dict[str, str]:
+    """Names that the service fills in itself: each stands for its own placeholder."""
+    return {name: f"${{{name}}}" for name in tool_names(flow)}
+
+
+def labels(flow: Flow) -> list[str]:
+    """What tells the rows of a flow apart; nothing when there is one."""
+    rows = rows_of(flow)
+    return distinct([label(row) for row in rows]) if len(rows) > 1 else [""]
 
 
 def label(row: Mapping[str, str]) -> str:
@@ -69,7 +100,127 @@ def shortened(text: str) -> str:
 
 def distinct(labels: Sequence[str]) -> list[str]:
     """The same labels, numbered where several are equal."""
-    return [text if text and labels.count(text) == 1 else f"{text} #{number}".strip() for number, text in enumerate(labels, 1)]
+    times = Counter(labels)
+    return [text if text and times[text] == 1 else f"{text} #{number}".strip() for number, text in enumerate(labels, 1)]
+
+
+# ── many flows ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Stock:
+    """Any number of flows in little room: all but the first are kept packed, and made anew when they are asked for.
+
+    `candidates` are their conversations, in order, as far as choosing among them needs; `declared`, the names of all their
+    variables.
+    """
+
+    def __init__(self, project: Path, unpacked: int = 100) -> None:
+        self.project = project
+        self.unpacked = unpacked
+        self.kept: list[Flow | Packed] = []
+        self.candidates: list[Candidate] = []
+        self.declared: set[str] = set()
+        self.packer = Packer()
+        self.same: dict[object, object] = {}
+        self.last: tuple[int, Flow] | None = None
+
+    def add(self, flow: Flow) -> None:
+        from runner.history import place
+        from runner.selection import Candidate
+
+        self.declared.update(declared(flow))
+        file, path = place(flow.path, self.project), str(flow.path)
+        name, tags = flow.name or flow.path.stem, self.shared(flow.tags)
+        target, model = self.shared(flow.target), self.shared(flow.assistant.model)
+        self.candidates += [
+            Candidate(len(self.kept), row, (file, text), path if path != file else file, name, tags, target, model)
+            for row, text in enumerate(labels(flow), 1)
+        ]
+        self.kept.append(flow if len(self.kept) < self.unpacked else self.packer.pack(flow))
+
+    def shared(self, value: Shared) -> Shared:
+        """An equal value that is kept already, or this one."""
+        return self.same.setdefault(value, value)  # type: ignore[return-value]
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def flow(self, number: int) -> Flow:
+        """The flow with that place, from 0."""
+        flow = self.kept[number]
+        if not isinstance(flow, Packed):
+            return flow
+        if self.last is None or self.last[0] != number:
+            self.last = number, self.packer.unpack(flow)
+        return self.last[1]
+
+    def cases(self, places: Sequence[int], overrides: Mapping[str, str]) -> "Chosen":
+        """The conversations at these places of `candidates`. `overrides` hold for the flows that have such variables."""
+        return Chosen(self, places, overrides)
+
+
+class Chosen(Sequence[Case]):
+    """Conversations out of a stock, each made when it is asked for."""
+
+    def __init__(self, stock: Stock, places: Sequence[int], overrides: Mapping[str, str]) -> None:
+        self.stock = stock
+        self.places = places
+        self.overrides = overrides
+        self.given: tuple[int, dict[str, str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Case, ...]: ...
+    def __getitem__(self, index: int | slice) -> Case | tuple[Case, ...]:
+        if isinstance(index, slice):
+            return tuple(self.case(self.stock.candidates[place]) for place in self.places[index])
+        return self.case(self.stock.candidates[self.places[index]])
+
+    def case(self, candidate: "Candidate") -> Case:
+        flow = self.stock.flow(candidate.flow)
+        if self.given is None or self.given[0] != candidate.flow:
+            known = declared(flow) if self.overrides else ()
+            own = {name: value for name, value in self.overrides.items() if name in known}
+            self.given = candidate.flow, {**own, **filled_in(flow)}
+        return Case(flow, candidate.label, values(flow, candidate.row, self.given[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A flow as bytes."""
+
+    data: bytes
+
+
+class Packer:
+    """Packs flows for as long as we live: each is written down by what the first of them, often much alike, does not say."""
+
+    def __init__(self) -> None:
+        self.first = b""
+
+    def pack(self, flow: Flow) -> Flow | Packed:
+        """The flow packed, or as it is where a check of somebody else's cannot be packed."""
+        import pickle
+        import zlib
+
+        try:
+            data = pickle.dumps(flow, pickle.HIGHEST_PROTOCOL)
+        except (pickle.PicklingError, AttributeError, TypeError, RecursionError):
+            return flow
+        self.first = self.first or data[-LOOK_BACK:]
+        press = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 5, zlib.Z_DEFAULT_STRATEGY, self.first)
+        return Packed(press.compress(data) + press.flush())
+
+    def unpack(self, packed: Packed) -> Flow:
+        import pickle
+        import zlib
+
+        flow: Flow = pickle.loads(zlib.decompressobj(-zlib.MAX_WBITS, self.first).decompress(packed.data))
+        return flow
 
 
 # ── what is played ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -81,10 +232,10 @@ def collect(paths: Sequence[str]) -> tuple[Path, ...]:
     A file is taken whatever its name; a folder gives what looks like a flow. A glob may match nothing. Raise
     FileNotFoundError, with the path as its `filename`, for any other path that does not exist.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for name in paths:
         for path in named(name):
-            found.setdefault(path.absolute(), path)
+            found.setdefault(os.path.abspath(path), path)  # noqa: PTH100  Path.absolute keeps `..`
     return tuple(found.values())
 
 

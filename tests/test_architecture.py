@@ -18,6 +18,8 @@ LAYERS = (
     ("checks", "schema", "explain"),
     ("build", "validate", "lint", "salvage"),
     ("load",),
+    ("selection",),
+    ("history",),
     ("plan",),
     ("wire", "answers", "calls"),
     ("embedded",),
@@ -27,6 +29,7 @@ LAYERS = (
     ("engine",),
     ("suite", "report", "gallery"),
     ("archive",),
+    ("resume",),
     ("reporters", "settings"),
     ("cli",),
 )
