@@ -99,6 +99,8 @@ def test_a_secret_is_masked_in_every_encoding(form: str) -> None:
     [
         ("key sk-0123456789abcdef.", "key sk-***."),
         ("Authorization: Bearer abc.def-123==", "Authorization: Bearer ***"),
+        ("authorization: baſic dXNlcjpwYXNzd29yZA==", "authorization: baſic ***"),
+        ("authorization: BASIC dXNlcjpwYXNzd29yZA==", "authorization: BASIC ***"),
         ("authorization: basic dXNlcjpwYXNzd29yZA==", "authorization: basic ***"),
         ("a task-oriented, risk-averse bearer of bad news", "a task-oriented, risk-averse bearer of bad news"),
         ("the bearer instrument", "the bearer instrument"),

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from errno import EACCES, EISDIR, ENOENT
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TextIO
+from typing import Any, ClassVar, Protocol, TextIO, get_type_hints
 
 from runner.events import Envelope
 from runner.files import replace as replace_file
@@ -307,13 +307,26 @@ def redacted(value: Any, redact: Redact) -> Any:
         return redact(value) if len(value) > OFTEN else redacted_word(value, redact)
     if isinstance(value, tuple):
         return tuple(redacted(item, redact) for item in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        before = {field.name: getattr(value, field.name) for field in fields(value)}
-        after = {name: redacted(item, redact) for name, item in before.items()}
-        return value if before == after else replace(value, **after)
-    return value
+    kind: object = type(value)
+    changed = {}
+    for name in telling(kind):
+        # Nothing is hidden in what is empty, and most texts of most events are.
+        if (before := getattr(value, name)) and (after := redacted(before, redact)) != before:
+            changed[name] = after
+    return replace(value, **changed) if changed else value
 
 
+@cache
+def telling(kind: object) -> tuple[str, ...]:
+    """The fields of a dataclass that may hold text; none where it is no dataclass."""
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return ()
+    hints = get_type_hints(kind)
+    return tuple(field.name for field in fields(kind) if hints[field.name] not in MUTE)
+
+
+MUTE = (int, float, bool, int | None)
+"""Types of fields that hold no text."""
 OFTEN = 100
 """Shorter texts, such as outcomes and ids, come again and again, and every reporter is told of them."""
 
