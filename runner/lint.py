@@ -122,6 +122,8 @@ class Linter:
         yield from self.assistant()
         if self.flow.thread is not None:
             yield from self.thread()
+        if self.flow.repeat is not None or self.flow.retries:
+            yield from self.attempts()
         yield from self.steps(require_checks)
         everything = (*self.flow.assistant.tools, *of_runs(self.flow))
         yield from self.expectations(self.flow.expect, Offer.of(everything, self.flow.assistant.id is None))
@@ -208,6 +210,26 @@ class Linter:
                     )
         if thread.metadata:
             yield from self.metadata(node.value["metadata"])
+
+    def attempts(self) -> Iterator[Diagnostic]:
+        """What is said of how often the conversation is played."""
+        repeat, retries = self.flow.repeat, self.flow.retries
+        if repeat is not None and retries:
+            message = _("`retries` and `repeat` exclude each other")
+            hint = _("keep one: `repeat` plays it {times} times in any case, `retries` again only when it did not pass").format(
+                times=repeat.times
+            )
+            later = max("retries", "repeat", key=lambda key: self.root_key(key))
+            yield self.at_key("repeat-and-retries", message, self.sources.root, later, hint)
+        if repeat is not None and repeat.pass_ > repeat.times:
+            message = _("{needed} of {times} cannot pass").format(needed=repeat.pass_, times=repeat.times)
+            hint = _("write: {line}").format(line=f"pass: {repeat.times}")
+            yield self.report("impossible", message, self.child(self.root["repeat"], "pass"), hint)
+        if self.flow.thread is not None and self.flow.thread.id is not None:
+            key = "repeat" if repeat is not None else "retries"
+            message = _("each time, the existing thread holds what was said the times before")
+            hint = _("delete the thread's `id`, so that each begins with a new one")
+            yield self.at_key("existing-thread", message, self.sources.root, key, hint, warning=True)
 
     # ── the steps ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,7 +21,7 @@ from jsonschema.validators import extend
 from runner.build import Building, Reader, Refused, read_listed, reader
 from runner.diagnostics import Diagnostic, Span
 from runner.forms import branches, keys_of, split
-from runner.model import Assistant, Expectation, Flow, RunOverrides, SampleCall, Step, ThreadSetup, Tool
+from runner.model import Assistant, Expectation, Flow, Repeat, RunOverrides, SampleCall, Step, ThreadSetup, Tool
 from runner.registry import checks
 from runner.schema import BUILT_IN_TOOLS, EXPECTATIONS, bare_checks, check_value, flow_schema, formats
 from runner.source import MAX_FINDINGS, Mark, Node
@@ -467,8 +467,12 @@ ELSEWHERE: Mapping[str, str] = {"prompt": "user", "message": "user", "input": "u
     "checks": "expect",
     "output": "expect",
     "max_output_tokens": "max_tokens",
+    **dict.fromkeys(("retry", "reruns", "rerun", "max_retries", "num_retries", "retry_count", "attempts", "tries"), "retries"),
+    **dict.fromkeys(("repeats", "repetitions", "runs", "trials", "iterations", "num_runs"), "repeat"),
+    **dict.fromkeys(("count", "total", "out_of"), "times"),
+    **dict.fromkeys(("passes", "passed", "needed", "required", "at_least", "min", "minimum", "successes"), "pass"),
 }
-"""What other tools call our keys."""
+"""What other tools, and people, call our keys."""
 
 CHECKS_ELSEWHERE: Mapping[str, str] = (
     dict.fromkeys(("regex", "regexp", "pattern"), "matches")
@@ -560,7 +564,7 @@ def where_to_write(key: str, known: tuple[str, ...], place: Place) -> str:
         return _("say it in steps: `steps:`, and below it `  - user: …`; the system prompt belongs in `assistant.instructions`")
     if key in checks and "expect" in known:
         return _("`{key}` is a check; write it under `expect`").format(key=key)
-    for home, kind in (("assistant", Assistant), ("run", RunOverrides), ("thread", ThreadSetup)):
+    for home, kind in (("assistant", Assistant), ("run", RunOverrides), ("thread", ThreadSetup), ("repeat", Repeat)):
         if home in known and any(each.name == key for each in keys_of(kind)):
             return _("it belongs under `{home}`; indent it").format(home=home)
     if ELSEWHERE.get(key) in known:
@@ -608,6 +612,8 @@ def missing_key(error: Error, place: Place) -> Iterator[Found]:
         known = error.schema.get("properties", {})
         if near not in known:
             return  # the unknown key says it already
+    if isinstance(place.node.value, dict) and any(ELSEWHERE.get(each) == key for each in place.node.value):
+        return  # so it does where that is another name for this one
     if error.schema.get("properties", {}).keys() == {key} and place.node.value:
         return  # of one key, the unknown one beside it says enough
     own = place.node.value
@@ -627,9 +633,17 @@ def missing_key(error: Error, place: Place) -> Iterator[Found]:
         hint = _("say who answers: `assistant:`, and below it `  model: …`")
     elif key == "function":
         hint = write("function: {name: get_order, parameters: {…}}")
+    elif key == "pass" and (times := number_in(place.node, "times")):
+        hint = _("say how many of the {times} must pass; all of them: {line}").format(times=times, line=f"pass: {times}")
     else:
         hint = write(f"{key}: {inline(example)}")
     yield Found("missing-key", message, hint, span=place.heading)
+
+
+def number_in(node: Node, key: str) -> int | None:
+    """The whole number under a key of a mapping, if there is one."""
+    value = node.value[key].value if isinstance(node.value, dict) and key in node.value else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 # ── kinds of value ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -708,6 +722,8 @@ def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place
         return line
     if place.path == ("cases",) and actual == "string":
         return write(f"cases: {{file: {written}}}")
+    if place.path == ("repeat",) and actual in ("string", "number"):
+        return written_repeat(str(error.instance))
     if key == "steps":
         return _("write each step on its own line starting with `- `")
     if not place.path:
@@ -739,6 +755,11 @@ def how_to_write(wanted: frozenset[str], actual: str, error: Error, place: Place
     if "number" in wanted:
         if actual == "string" and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", str(error.instance)):
             return _("write it without quotes: {line}").format(line=f"{key}: {str(error.instance).strip()}")
+        if error.schema.get("type") == "integer" and (count := counted(str(error.instance))):
+            return write(f"{key}: {count}")
+        beside = number_in(place.parent, "times") if key == "pass" and place.parent is not None else None
+        if share := share_of(str(error.instance), beside):
+            return write(f"pass: {share}")
         return example_of(error, place)
     if "boolean" in wanted:
         yes = not written or str(error.instance).casefold() in ("yes", "on", "y", "1", "true")
@@ -932,6 +953,36 @@ def bad_notation(error: Error, place: Place) -> Iterator[Found]:
         _("`{value}`: {reason}").format(value=shortened(without_password(str(error.instance))), reason=sentence),
         hint,
     )
+
+
+NUMBERS: Mapping[str, int] = {
+    "once": 1, "twice": 2, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10,
+}  # fmt: skip
+
+
+def counted(written: str) -> int | None:
+    """A number of times in words, or with a unit."""
+    found = re.fullmatch(
+        r"(\d{1,4}|[^\W\d]+?) *(?:x|×|times?|tries|attempts?|runs?|回|次|遍)?", normalize("NFKC", written).strip().casefold()
+    )
+    return (int(found[1]) if found[1].isdecimal() else NUMBERS.get(found[1])) if found else None
+
+
+def written_repeat(written: str) -> str:
+    """What to write for a number of times alone, for `8/10`, for `8 of 10`, or for anything else."""
+    if share := re.fullmatch(r"\s*(\d{1,4}) *(?:/|of|out of) *(\d{1,4})\s*", written):
+        return write(f"repeat: {{times: {share[2]}, pass: {share[1]}}}")
+    if times := counted(written):
+        line = f"repeat: {{times: {times}, pass: {times}}}"
+        return _("say how many of the {times} must pass; all of them: {line}").format(times=times, line=line)
+    return _("for example: {line}").format(line="repeat: {times: 10, pass: 8}")
+
+
+def share_of(written: str, whole: int | None) -> int | None:
+    """How many of the whole a number of percent is, rounded up."""
+    percent = re.fullmatch(r"(\d{1,3}) *%", normalize("NFKC", written).strip())
+    return -(-whole * int(percent[1]) // 100) if percent and whole else None
 
 
 UNITS: Mapping[str, str] = {"s": "s", "m": " min", "h": "h"}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from runner.diagnostics import Problems, Severity, Span
 from runner.load import examine, load
+from runner.model import Repeat
 
 OK = Path(__file__).parent / "data" / "ok"
 STEPS = "steps:\n  - user: Hello.\n    expect: hello\n"
@@ -43,7 +44,12 @@ def test_everything_is_read_as_written() -> None:
     )
     assert {"動物": "猫", "price": "1.10", "literal": "costs ${price}"} == flow.variables
     assert ({"colour": "red"}, {"colour": "true", "動物": "犬"}) == flow.cases
-    assert (("smoke", "2024"), 900.0) == (flow.tags, flow.timeout)
+    assert (("smoke", "2024"), 900.0, 2) == (flow.tags, flow.timeout, flow.retries)
+
+
+def test_a_flow_says_how_often_it_is_played() -> None:
+    assert Repeat(times=10, pass_=8) == load(OK / "repeat.yaml").repeat
+    assert (None, 0) == ((plain := load(OK / "minimal.yaml")).repeat, plain.retries)
 
 
 def test_rows_of_a_csv_file_are_data() -> None:

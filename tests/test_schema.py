@@ -13,8 +13,6 @@ from runner.source import read
 ROOT = Path(__file__).parent.parent
 COMMITTED = ROOT / "schemas" / "flow.schema.json"
 LATER = (
-    "repeat",
-    "retries",
     "files",
     "judge",
     "similar",

@@ -76,6 +76,7 @@ def homes() -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield _("at the top level"), schema["properties"]
     yield _("under `assistant`"), below["Assistant"]["properties"]
     yield _("under `thread`"), below["ThreadSetup"]["properties"]
+    yield _("under `repeat`"), below["Repeat"]["properties"]
     yield _("in a step"), below["Step"]["properties"]
     yield _("under a step's `run`"), below["RunOverrides"]["properties"]
     yield _("in a step's `sample`"), below["Sample"]["properties"]
