@@ -223,6 +223,7 @@ class Summary:
 
     case: int
     path: str
+    label: str
     title: str
     tags: tuple[str, ...]
     target: str
@@ -495,6 +496,7 @@ def summary(case: CaseReport) -> Summary:
     return Summary(
         case=case.case,
         path=case.path,
+        label=case.label,
         title=case.title,
         tags=case.tags,
         target=case.target,
