@@ -72,7 +72,8 @@ class TargetError(Exception):
     `message` is a sentence for people; `code` and `request_id` are the service's, empty if it gave none. `retry_after` is
     how many seconds it asks to be left alone, if it does. `sent` is False when nothing can have reached the service, such as
     a refused connection; `timed_out` says that an answer was waited for in vain; `final` that no repetition helps, whatever
-    the status, such as a page of HTML or a certificate that is not trusted.
+    the status, such as a page of HTML or a certificate that is not trusted. `note` says why it was not repeated, if that is
+    not plain.
     """
 
     def __init__(
@@ -98,13 +99,16 @@ class TargetError(Exception):
         self.sent = sent
         self.timed_out = timed_out
         self.final = final
+        self.note = ""
 
     @property
     def sentence(self) -> str:
-        """Everything support asks for, on one line: call, status, code, message, request id."""
+        """Everything support asks for, on one line: call, status, code, message, request id, and the note."""
         known = " ".join(filter(None, (str(self.status or ""), self.code)))
         line = ": ".join(filter(None, (self.call, known, self.message)))
-        return _("{line} (request id {id})").format(line=line, id=self.request_id) if self.request_id else line
+        if self.request_id:
+            line = _("{line} (request id {id})").format(line=line, id=self.request_id)
+        return f"{line}; {self.note}" if self.note else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,10 @@ class StreamEvent:
 
 
 class Target(Protocol):
-    """A service. Every method raises TargetError when the call gave no usable answer."""
+    """A service. Every method raises TargetError when the call gave no usable answer.
+
+    What is made with an `op`, an id of ours, is found by it again with the methods `find_…`, which give None for nothing.
+    """
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities]
@@ -129,15 +136,22 @@ class Target(Protocol):
 
     @classmethod
     def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self: ...
-    async def create_assistant(self, assistant: Assistant) -> AssistantObject: ...
-    async def create_thread(self, setup: ThreadSetup | None) -> Thread: ...
-    async def add_message(self, thread_id: str, text: str, role: Role = Role.USER) -> Message: ...
+    async def create_assistant(self, assistant: Assistant, op: str = "") -> AssistantObject: ...
+    async def find_assistant(self, op: str) -> AssistantObject | None: ...
+    async def create_thread(self, setup: ThreadSetup | None, op: str = "") -> Thread: ...
+    async def add_message(self, thread_id: str, text: str, role: Role = Role.USER, op: str = "") -> Message: ...
+    async def find_message(
+        self, thread_id: str, op: str, text: str, newer_than: str = "", role: Role = Role.USER
+    ) -> Message | None:
+        """The message with this `op`, else one after `newer_than` that says `text`, if there is any."""
+
     async def create_run(
-        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None
+        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None, op: str = ""
     ) -> Run: ...
     def stream_run(
-        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None
+        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None, op: str = ""
     ) -> AsyncGenerator[StreamEvent, None]: ...
+    async def find_run(self, thread_id: str, op: str) -> Run | None: ...
     async def submit_outputs(self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> Run: ...
     def stream_outputs(
         self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]

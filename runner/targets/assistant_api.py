@@ -1,12 +1,13 @@
 """Speak the Assistant API over an httpx transport: one method a call, every fault a TargetError."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from runner import __version__
 from runner.model import (
@@ -39,6 +40,8 @@ Decoded = TypeVar("Decoded")
 
 NO_HEADERS: Mapping[str, str] = {}
 
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+"""With these nothing has reached the service."""
 LIMITED = {"timeout": TIMEOUTS.as_dict()}
 PLAIN = {"Accept-Encoding": "identity"}
 PAGES = 10
@@ -63,6 +66,7 @@ class AssistantApi:
         self.secrets = {key} if key else set()
         """What no message may quote: the key, and the credentials of plug-ins once they were sent."""
         self.headers = {
+            "Host": httpx.URL(self.base_url).netloc.decode("ascii"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": f"runflow/{__version__}",
@@ -112,30 +116,58 @@ class AssistantApi:
 
     # ── the calls ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def create_assistant(self, assistant: Assistant) -> AssistantObject:
-        body = wire.encode_assistant(assistant)
+    async def create_assistant(self, assistant: Assistant, op: str = "") -> AssistantObject:
+        body = wire.encode_assistant(assistant, op)
         return await self.call("POST", "/assistants", lambda payload: wire.decode_assistant(payload, body), body=body)
 
-    async def create_thread(self, setup: ThreadSetup | None) -> Thread:
-        body = wire.encode_thread(setup)
+    async def find_assistant(self, op: str) -> AssistantObject | None:
+        async for item in self.pages("/assistants", PAGES):
+            if wire.op_of(item) == op:
+                return wire.decode_assistant(item)
+        return None
+
+    async def create_thread(self, setup: ThreadSetup | None, op: str = "") -> Thread:
+        body = wire.encode_thread(setup, op)
         return await self.call("POST", "/threads", lambda payload: wire.decode_thread(payload, body), body=body)
 
-    async def add_message(self, thread_id: str, text: str, role: Role = Role.USER) -> Message:
-        body = wire.encode_message(text, role)
+    async def add_message(self, thread_id: str, text: str, role: Role = Role.USER, op: str = "") -> Message:
+        body = wire.encode_message(text, role, op)
         path = f"/threads/{quoted(thread_id)}/messages"
         return await self.call("POST", path, lambda payload: wire.decode_message(payload, body), body=body)
 
-    async def create_run(self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None) -> Run:
-        body = wire.encode_run(assistant_id, overrides, stream=False)
+    async def find_message(
+        self, thread_id: str, op: str, text: str, newer_than: str = "", role: Role = Role.USER
+    ) -> Message | None:
+        alike: Message | None = None
+        async for item in self.pages(f"/threads/{quoted(thread_id)}/messages", PAGES):
+            message = wire.decode_message(item)
+            if message.id == newer_than:
+                break
+            if wire.op_of(item) == op:
+                return message
+            if text and (message.text, message.role) == (text, role):
+                alike = message
+        return alike
+
+    async def create_run(
+        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None, op: str = ""
+    ) -> Run:
+        body = wire.encode_run(assistant_id, overrides, stream=False, op=op)
         path = f"/threads/{quoted(thread_id)}/runs"
         return await self.call("POST", path, lambda payload: wire.decode_run(payload, body), body=body, sample=sample)
 
     def stream_run(
-        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None
+        self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None, op: str = ""
     ) -> AsyncGenerator[StreamEvent, None]:
         """The run's events until the stream ends, however it ends; a service that answers with the run itself gives one."""
         path = f"/threads/{quoted(thread_id)}/runs"
-        return self.stream(path, wire.encode_run(assistant_id, overrides, stream=True), sample)
+        return self.stream(path, wire.encode_run(assistant_id, overrides, stream=True, op=op), sample)
+
+    async def find_run(self, thread_id: str, op: str) -> Run | None:
+        async for item in self.pages(f"/threads/{quoted(thread_id)}/runs", PAGES):
+            if wire.op_of(item) == op:
+                return wire.decode_run(item)
+        return None
 
     async def submit_outputs(self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> Run:
         return await self.call(
@@ -274,14 +306,7 @@ class AssistantApi:
         """A successful answer whose body is still to be read."""
         call = f"{method} {path}"
         self.secrets |= wire.tokens(body or {})
-        request = httpx.Request(
-            method,
-            self.base_url + path,
-            json=body,
-            params=query,
-            headers=self.headers,
-            extensions=LIMITED if sample is None else {**LIMITED, "runflow.sample": sample},
-        )
+        request = self.request(method, path, body, query, sample)
         with self.faults(call):
             # A client around the transport would add redirects, cookies and credentials of its own, and half of the cost.
             response = await self.transport.handle_async_request(request)
@@ -294,13 +319,41 @@ class AssistantApi:
         finally:
             await response.aclose()
 
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        query: Mapping[str, str] | None,
+        sample: Sample | None,
+    ) -> httpx.Request:
+        # httpx would find out the headers by itself, at half the cost of the whole call.
+        headers, content = self.headers, b""
+        if body is not None:
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            headers = {**headers, "Content-Type": "application/json"}
+        if method == "POST":
+            headers = {**headers, "Content-Length": str(len(content))}
+        request = httpx.Request(
+            method,
+            f"{self.base_url}{path}?{urlencode(query)}" if query else self.base_url + path,
+            headers=headers,
+            stream=httpx.ByteStream(content),
+            extensions=LIMITED if sample is None else {**LIMITED, "runflow.sample": sample},
+        )
+        request.read()
+        return request
+
     async def read(self, call: str, response: httpx.Response, decode: Callable[[object], Decoded]) -> Decoded:
         with self.faults(call, response.status_code):
             data = b"".join([piece async for piece in body_of(response)])
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
             if kind and "json" not in kind:
                 raise TargetError(
-                    call, _("the answer is {kind} instead of JSON").format(kind=kind), status=response.status_code
+                    call,
+                    _("the answer is {kind} instead of JSON").format(kind=kind),
+                    status=response.status_code,
+                    final="html" in kind,
                 )
             return decode(wire.decode_json(data))
 
@@ -327,6 +380,7 @@ class AssistantApi:
             code=self.without_secrets(error.code),
             request_id=request_id,
             retry_after=retry_after(headers),
+            final=told is None and "html" in headers.get("Content-Type", ""),
         )
 
     def advice(self) -> str:
@@ -345,8 +399,18 @@ class AssistantApi:
         try:
             yield
         except httpx.HTTPError as error:
-            raise TargetError(call, self.trouble(error), status=status) from error
-        except (TooLarge, WireError) as error:
+            raise TargetError(
+                call,
+                self.trouble(error),
+                status=status,
+                sent=not isinstance(error, NOT_SENT),
+                timed_out=isinstance(error, httpx.TimeoutException),
+                final=isinstance(error, httpx.UnsupportedProtocol) or bool(refused_certificate(error)),
+            ) from error
+        except TooLarge as error:
+            # It will not be any smaller the next time.
+            raise TargetError(call, str(error), status=status, final=True) from error
+        except WireError as error:
             raise TargetError(call, str(error), status=status) from error
 
     def trouble(self, error: httpx.HTTPError) -> str:

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from http.cookiejar import DefaultCookiePolicy
+from typing import cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -31,7 +32,8 @@ def unsafe(base_url: str, *, key_variable: str | None) -> str | None:
     try:
         parts = urlsplit(base_url)
         host, _port = parts.hostname or "", parts.port
-    except ValueError:
+        httpx.URL(base_url)
+    except (ValueError, httpx.InvalidURL):
         return _("`{url}` is not an address like https://host/api/v1").format(url=without_user(base_url))
     if not host or parts.scheme not in ("http", "https"):
         return _("`{url}` is not an address like https://host/api/v1").format(url=without_user(base_url))
@@ -103,10 +105,12 @@ async def body_of(response: httpx.Response, limit: int = BODY_LIMIT) -> AsyncIte
     Nothing but `identity` is asked for. One layer of packing is undone all the same, as some gateways insist; two could
     unfold a thousandfold twice within one piece.
     """
-    if "," in response.headers.get("Content-Encoding", ""):
+    packed = response.headers.get("Content-Encoding", "")
+    if "," in packed:
         raise TooLarge(_("the answer is packed more than once"))
     total = 0
-    async for piece in response.aiter_bytes():
+    # What is not packed need not pass httpx's decoders.
+    async for piece in response.aiter_bytes() if packed else cast(httpx.AsyncByteStream, response.stream):
         total += len(piece)
         if total > limit:
             raise TooLarge(_("the answer is longer than {limit} MB").format(limit=limit // 1_000_000))
