@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
@@ -22,6 +23,7 @@ __all__ = ["Case", "Chosen", "Stock", "UndeclaredVariable", "cases", "collect", 
 NOT_FLOWS = (".cassette", ".accepted")
 """What stands before the suffix of a YAML file that is kept beside a flow."""
 LABEL_VALUES, LABEL_LENGTH = 3, 30
+NUMBERED = re.compile(r"(^| )#[0-9]+$")
 LOOK_BACK = 32 * 1024
 """Bytes that zlib can look back."""
 
@@ -99,9 +101,10 @@ def shortened(text: str) -> str:
 
 
 def distinct(labels: Sequence[str]) -> list[str]:
-    """The same labels, numbered where several are equal."""
+    """The same labels, numbered where several are equal, and where one looks like a numbered one: no two are alike then."""
     times = Counter(labels)
-    return [text if text and times[text] == 1 else f"{text} #{number}".strip() for number, text in enumerate(labels, 1)]
+    alone = [text and times[text] == 1 and not NUMBERED.search(text) for text in labels]
+    return [text if alone[row - 1] else f"{text} #{row}".strip() for row, text in enumerate(labels, 1)]
 
 
 # ── many flows ───────────────────────────────────────────────────────────────────────────────────────────────────────
