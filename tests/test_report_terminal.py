@@ -131,7 +131,7 @@ def test_one_conversation_at_a_time_when_they_interleave() -> None:
         return conversation(step, check(), StepEnded(1, "passed", 1), started=case(name))
 
     turns = [(number, event) for both in zip(played("one"), played("two"), strict=True) for number, event in enumerate(both, 1)]
-    text = plain(enveloped([(0, suite(2)), *turns]))
+    text = plain(enveloped([(0, suite(2)), *turns]), verbose=True)
     assert ["▸ one", "Hello from one.", "passed", "▸ two", "Hello from two.", "passed", "2 flows"] == re.findall(
         r"▸ \w+|Hello from \w+\.|(?<=✓ )passed|2 flows", text
     )
