@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from runner.answers import answered, picture_sources, saved, whole
-from runner.calls import Answers, asks_again, by_declared_name, completed, identity
+from runner.budget import Spent
+from runner.calls import Answers, by_declared_name, completed, identity
 from runner.clock import Clock, LoopClock
 from runner.events import (
     AnswerReceived,
@@ -24,12 +25,14 @@ from runner.events import (
     ImageSaved,
     OperationEnded,
     OperationStarted,
+    Retried,
     RunStatusChanged,
     StepEnded,
     StepStarted,
     TextArrived,
     Warned,
 )
+from runner.ledger import Unwritable
 from runner.model import (
     ENDED,
     WAITING,
@@ -55,6 +58,7 @@ from runner.model import (
     Turn,
     Verdict,
 )
+from runner.retry import SILENCE_SECONDS, Ledger, Patience, Patient
 from runner.targets import StreamEvent, Target, TargetError
 from runner.values import dataclass
 from runner.variables import EmptyValue, UnknownVariable, expand
@@ -68,8 +72,6 @@ __all__ = ["SaveImage", "play"]
 
 FLOW_SECONDS = 900.0
 STEP_SECONDS = 300.0
-SILENCE_SECONDS = 45.0
-"""A stream that says nothing for so long is left, and the run polled."""
 DRAIN_SECONDS = 0.002
 """How long the rest of a stream is read after the run ended in it, so that its connection can be used again."""
 SETTLE_SECONDS = 5.0
@@ -82,13 +84,8 @@ PICTURES = 16
 """How many pictures of one answer are fetched."""
 ROUNDS = 16
 """How often a run may ask for answers."""
-ATTEMPTS = 4
-"""How often the same answers are handed in, or a run looked up, before it is given up."""
-LONGEST_BACKOFF = 8.0
-LONGEST_WISH = 60.0
-"""A service that asks to be left alone for longer is not waited for."""
-BILLS = frozenset({"CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"})
-"""Codes of a 429 that no waiting helps against."""
+STRAINED_PAUSE = 1.0
+"""How long to wait at least between two looks at a run, while its service throttles."""
 
 BESIDE = "runflow-check"
 """The name of a thread on which a check is evaluated."""
@@ -115,25 +112,30 @@ async def play(
     trusted: bool = False,
     ask: "Ask | None" = None,
     debug: bool = False,
+    patience: Patience | None = None,
+    ledger: Ledger | None = None,
+    keep: bool = False,
 ) -> Outcome:
     """Play a case once to its end and delete what was made, whatever happens; an asyncio cancellation included.
 
     Code of the flow's folder and its URLs are used only when `trusted`; `ask` reaches the person at the terminal, if there is
-    one; with `debug` functions in Python may print. Everything worth knowing leaves through `emit`, from
+    one; with `debug` functions in Python may print. Conversations that share a `patience` spare their service together; what
+    is made is noted down in the `ledger`, and left there with `keep`. Everything worth knowing leaves through `emit`, from
     AttemptStarted to AttemptEnded. Raises nothing a service could cause.
     """
     flow = case.flow
-    talk = Conversation(
-        case, target, emit, clock or LoopClock(), save_image, streaming, trusted, ask, debug, flow.path.resolve().parent
-    )
-    began = talk.clock.now()
+    clock = clock or LoopClock()
+    patience = patience or Patience.alone(clock)
+    folder = flow.path.resolve().parent
+    talk = Conversation(case, target, patience, ledger, emit, clock, save_image, streaming, trusted, ask, debug, folder)
+    began = clock.now()
     emit(AttemptStarted(attempt))
     outcome, reason = Outcome.ERROR, _("interrupted")
     limit = flow.timeout or FLOW_SECONDS
     hurry = False
     try:
-        talk.ends = began + limit
-        async with talk.clock.timeout(limit):
+        talk.target.ends = began + limit
+        async with clock.timeout(limit):
             outcome, reason = await talk.play()
     except Trouble as trouble:
         reason = str(trouble)
@@ -147,12 +149,13 @@ async def play(
         raise
     finally:
         try:
-            await talk.clean_up(hurry=hurry)
+            await talk.clean_up(hurry=hurry, keep=keep)
         except Trouble as trouble:
             if outcome in (Outcome.PASSED, Outcome.SKIPPED):
                 outcome, reason = Outcome.ERROR, str(trouble)
         finally:
-            emit(AttemptEnded(outcome, talk.clock.now() - began, reason, tuple(talk.made)))
+            made = tuple(talk.made)
+            emit(AttemptEnded(outcome, clock.now() - began, reason, () if keep else made, made if keep else ()))
     return outcome
 
 
@@ -169,7 +172,9 @@ class Conversation:
     """One case being played: what was made so far, what was said, and what is still to be cleaned up."""
 
     case: "Case"
-    target: Target
+    service: Target
+    patience: Patience
+    ledger: Ledger | None
     emit: Emit
     clock: Clock
     save_image: SaveImage | None
@@ -179,6 +184,10 @@ class Conversation:
     debug: bool
     folder: Path
     """The flow's."""
+    target: Patient = field(init=False)
+    """How the service is asked."""
+    doing: str = ""
+    """The operation under way."""
     values: dict[str, str] = field(default_factory=dict)
     assistant_id: str = ""
     model: str = ""
@@ -193,12 +202,16 @@ class Conversation:
     told_to_stop: float | None = None
     """When we were, if we were."""
     step: int = 0
-    ends: float = 0
-    """When the conversation must be over; within a step, when the step must."""
     toolbox: "Toolbox | None" = None
     answers: Answers = field(default_factory=Answers)
     answering: str = ""
     """The function whose answer is due."""
+
+    def __post_init__(self) -> None:
+        self.target = Patient(self.service, self.patience, self.again, self.warn, self.ledger)
+
+    def again(self, attempt: int, seconds: float, reason: str) -> None:
+        self.emit(Retried(self.step, self.doing, attempt, seconds, reason))
 
     # ── the sequence ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,7 +249,7 @@ class Conversation:
     async def play_step(self, number: int, step: Step) -> tuple[Outcome, str, Turn | None]:
         began = self.clock.now()
         limit = step.timeout or STEP_SECONDS
-        ends, self.ends = self.ends, min(self.ends, began + limit)
+        ends, self.target.ends = self.target.ends, min(self.target.ends, began + limit)
         self.step, self.answering = number, ""
         turn: Turn | None = None
         try:
@@ -260,7 +273,7 @@ class Conversation:
         if self.live is not None:
             await self.stop_run(SETTLE_SECONDS)
         self.emit(StepEnded(number, outcome, self.clock.now() - began, reason))
-        self.step, self.ends = 0, ends
+        self.step, self.target.ends = 0, ends
         return outcome, reason, turn
 
     def say(self, number: int, step: Step) -> tuple[str, ...]:
@@ -289,7 +302,7 @@ class Conversation:
             operation.id, operation.request_id = assistant.id, assistant.request_id
             has_id(assistant.id)
             same("model", assistant.model, written.model)
-            self.warn(assistant.notes)
+            self.warn_all(assistant.notes)
         self.assistant_id, self.model = assistant.id, assistant.model
 
     async def create_thread(self, setup: ThreadSetup | None) -> None:
@@ -302,7 +315,7 @@ class Conversation:
             thread = await self.make(self.target.create_thread(self.filled(setup)), "delete_thread")
             operation.id, operation.request_id = thread.id, thread.request_id
             has_id(thread.id)
-            self.warn(thread.notes)
+            self.warn_all(thread.notes)
         self.thread_id = thread.id
 
     async def add_message(self, text: str, role: Role = Role.USER) -> None:
@@ -311,7 +324,7 @@ class Conversation:
             operation.id, operation.request_id = message.id, message.request_id
             has_id(message.id)
             same("thread_id", message.thread_id, self.thread_id)
-            self.warn(message.notes)
+            self.warn_all(message.notes)
         self.last_message = message.id
 
     async def run(self, step: Step) -> tuple[Run, float]:
@@ -319,12 +332,12 @@ class Conversation:
         it took."""
         overrides = self.filled(step.run and unanswered(step.run))
         # No other service sees the sample, so nothing in it can be wrong there.
-        sample = self.sample(step) if self.target.simulated else None
+        sample = self.sample(step) if self.service.simulated else None
         self.answers = Answers()
         began = self.clock.now()
         if self.streaming:
             async with aclosing(self.target.stream_run(self.thread_id, self.assistant_id, overrides, sample)) as events:
-                run = await self.create_run(step, first_run(events, self.clock))
+                run = await self.create_run(step, first_run(events))
                 run = await self.wait(step, run, events)
         else:
             run = await self.create_run(step, self.target.create_run(self.thread_id, self.assistant_id, overrides, sample))
@@ -332,6 +345,7 @@ class Conversation:
         while run.status == RunStatus.REQUIRES_ACTION:
             outputs = await self.answer(step, run)
             run = await self.submit(step, run, outputs)
+        self.patience.budget.take(run.usage.total_tokens if run.usage else 0)
         return run, self.clock.now() - began
 
     def sample(self, step: Step) -> Sample | None:
@@ -353,6 +367,10 @@ class Conversation:
         own = step.run.tools if step.run else None
         return self.case.flow.assistant.tools if own is None else own
 
+    def may_call(self, step: Step) -> bool:
+        """Whether a run can have called anything: a tool of the flow's, or one that an existing assistant has."""
+        return bool(self.tools(step)) or self.case.flow.assistant.id is not None
+
     def parameters(self, step: Step) -> dict[str, Mapping[str, object]]:
         return {tool.name: self.filled(tool.function.parameters) for tool in self.tools(step) if tool.function}
 
@@ -363,11 +381,9 @@ class Conversation:
             has_id(run.id)
             self.live, self.status = run, run.status
             self.check_run(run, step)
-            self.warn(run.notes)
+            self.warn_all(run.notes)
             if not (step.run and step.run.model) and run.model and self.model and run.model != self.model:
-                self.warn(
-                    (_("the run names the model `{got}`, the assistant `{sent}`").format(got=run.model, sent=self.model),)
-                )
+                self.warn(_("the run names the model `{got}`, the assistant `{sent}`").format(got=run.model, sent=self.model))
         self.emit(RunStatusChanged(self.step, run.id, run.status))
         return run
 
@@ -390,7 +406,8 @@ class Conversation:
                 self.saw(run)
                 if self.settled(run):
                     break
-                await self.clock.sleep(pause(self.clock.now() - began, self.clock.random()))
+                seconds = pause(self.clock.now() - began, self.clock.random())
+                await self.clock.sleep(max(seconds, STRAINED_PAUSE) if self.patience.pace.strained else seconds)
             if run.status in ENDED and run.status != RunStatus.COMPLETED and not expects_status(step.expect):
                 raise Trouble(ended_badly(run))
         return run
@@ -425,7 +442,7 @@ class Conversation:
             trouble = _("the stream broke; the run is polled instead: {reason}").format(reason=error.sentence)
         finally:
             await events.aclose()
-        self.warn((trouble,))
+        self.warn(trouble)
 
     def hear(self, event: StreamEvent) -> None:
         if event.text:
@@ -480,77 +497,22 @@ class Conversation:
         return replace(call, output=answer.output, is_function=True, trouble=answer.trouble)
 
     async def submit(self, step: Step, run: Run, outputs: Sequence[ToolOutput]) -> Run:
-        """Hand in the outputs and wait on."""
+        """Hand in the outputs and wait on. A stream counts as an answer with its first event."""
         with self.operation("submit_tool_outputs") as operation:
             operation.id = run.id
-            run, events = await self.hand_in(step, run, outputs)
-            operation.request_id = run.request_id
-        if events is None:
-            return await self.wait(step, run)
-        async with aclosing(events):
-            return await self.wait(step, run, events)
-
-    async def hand_in(
-        self, step: Step, run: Run, outputs: Sequence[ToolOutput]
-    ) -> tuple[Run, AsyncGenerator[StreamEvent, None] | None]:
-        """The run as it is once the service has the outputs, and its stream if there is one.
-
-        Whatever answer got lost, the run itself says whether it has them; the same outputs are sent again only when not.
-        """
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self.send(step, run, outputs)
-            except TargetError as error:
-                failure = error
-            if final(failure) or (failure.status == 429 and attempt == ATTEMPTS - 1):
-                break
-            if passing(failure):
-                await self.back_off(failure, attempt)
-            seen = await self.look_up(run, failure)
-            if not asks_again(seen, run):
-                self.warn(
-                    (
-                        _("handing in the answers failed, but the run no longer waits for them: {reason}").format(
-                            reason=failure.sentence
-                        ),
-                    )
-                )
-                self.took(step, run, seen)
-                return seen, None
-            if not passing(failure) or attempt == ATTEMPTS - 1:
-                break
-            self.warn((_("the answers are handed in again: {reason}").format(reason=failure.sentence),))
-        raise failure
-
-    async def send(
-        self, step: Step, run: Run, outputs: Sequence[ToolOutput]
-    ) -> tuple[Run, AsyncGenerator[StreamEvent, None] | None]:
-        """Submit once. A stream counts as an answer with its first event."""
-        if not self.streaming:
-            taken = await self.target.submit_outputs(self.thread_id, run.id, outputs)
-            self.took(step, run, taken)
-            # What it says of itself here is no proof yet that reading it shows the same.
-            self.answers.since = self.clock.now()
-            return taken, None
-        events = self.target.stream_outputs(self.thread_id, run.id, outputs)
-        try:
-            async with self.clock.timeout(SILENCE_SECONDS):
-                event = await anext(events)
-            taken = event.run or replace(run, status=RunStatus.IN_PROGRESS)
-            self.took(step, run, taken)
-        except StopAsyncIteration:
-            raise TargetError("submit_tool_outputs", _("the stream ended before it said anything")) from None
-        except TimeoutError as error:
-            await events.aclose()
-            raise TargetError(
-                "submit_tool_outputs", _("the stream was silent for {seconds:g} s").format(seconds=SILENCE_SECONDS)
-            ) from error
-        except BaseException:
-            await events.aclose()
-            raise
-        if event.text:
-            self.emit(TextArrived(self.step, event.text))
-        return taken, events
+            taken = await self.target.hand_in(self.thread_id, run, outputs, streaming=self.streaming)
+            now = taken.event.run or replace(run, status=RunStatus.IN_PROGRESS)
+            self.took(step, run, now)
+            operation.request_id = now.request_id
+        if taken.event.text:
+            self.emit(TextArrived(self.step, taken.event.text))
+        if taken.events is None:
+            if not taken.seen:
+                # What it says of itself here is no proof yet that reading it shows the same.
+                self.answers.since = self.clock.now()
+            return await self.wait(step, now)
+        async with aclosing(taken.events) as events:
+            return await self.wait(step, now, events)
 
     def took(self, step: Step, asked: Run, now: Run) -> None:
         """The service has the outputs for what the run `asked`."""
@@ -561,38 +523,10 @@ class Conversation:
         if now.status:
             self.saw(now)
 
-    async def look_up(self, run: Run, failure: TargetError) -> Run:
-        """The run as the service holds it; raise `failure` when that cannot be had."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self.target.read_run(self.thread_id, run.id)
-            except TargetError as error:
-                if not passing(error) or attempt == ATTEMPTS - 1:
-                    raise failure from error
-                await self.back_off(error, attempt)
-        raise failure
-
-    async def back_off(self, failure: TargetError, attempt: int) -> None:
-        """Leave the service alone for a while; raise `failure` when there is no time for that."""
-        wish = failure.retry_after
-        if wish is None:
-            seconds = min(LONGEST_BACKOFF, 0.5 * 2**attempt) * self.clock.random()
-        else:
-            seconds = wish * (1 + 0.1 * self.clock.random())
-        if wish is not None and wish > LONGEST_WISH:
-            raise Trouble(
-                _("{reason}; the service asks to wait {seconds:g} s, which is too long").format(
-                    reason=failure.sentence, seconds=wish
-                )
-            )
-        if self.clock.now() + seconds >= self.ends:
-            raise failure
-        await self.clock.sleep(seconds)
-
     async def read_answer(self, step: Step, run: Run, seconds: float) -> Turn:
         with self.operation("read_answer") as operation:
             messages = await self.target.list_messages(self.thread_id, self.last_message)
-            steps = await self.list_steps(run)
+            steps = await self.list_steps(run) if self.may_call(step) else ()
             mine = answered(messages, run.id)
             calls = completed((call for each in steps for call in each.calls), self.answers.given)
             calls = by_declared_name(calls, self.tools(step))
@@ -636,14 +570,14 @@ class Conversation:
         except TargetError as error:
             if error.status not in (404, 405, 501):
                 raise
-        self.warn((_("the service lists no run steps, so calls of its own tools cannot be seen"),))
+        self.warn(_("the service lists no run steps, so calls of its own tools cannot be seen"))
         return ()
 
     async def fetch(self, source: str) -> Image:
         if "://" not in source:
             return Image(source, trouble=_("the service names a file, whose bytes it does not give"))
         try:
-            return Image(source, await self.target.fetch_image(source))
+            return Image(source, await self.service.fetch_image(source))
         except TargetError as error:
             return Image(source, trouble=error.message)
 
@@ -742,9 +676,12 @@ class Conversation:
             return _("the run was still `{status}` after {seconds:g} s").format(status=self.status, seconds=limit)
         return _("the run was in the unknown state `{status}` after {seconds:g} s").format(status=self.status, seconds=limit)
 
-    def warn(self, messages: Sequence[str]) -> None:
+    def warn(self, message: str) -> None:
+        self.emit(Warned(self.step, message))
+
+    def warn_all(self, messages: Sequence[str]) -> None:
         for message in messages:
-            self.emit(Warned(self.step, message))
+            self.warn(message)
 
     def filled(self, value: Filled) -> Filled:
         try:
@@ -760,8 +697,10 @@ class Conversation:
         try:
             made = await asyncio.shield(task)
         except asyncio.CancelledError:
-            self.told_to_stop = self.clock.now()
-            with suppress(TargetError, TimeoutError):
+            self.told_to_stop = self.target.ends = self.clock.now()
+            if not self.target.sending:
+                task.cancel()
+            with suppress(TargetError, TimeoutError, Spent, Unwritable, asyncio.CancelledError):
                 async with self.clock.timeout(SIGNAL_SECONDS / 2):
                     self.remember(await task, undo)
             raise
@@ -777,39 +716,47 @@ class Conversation:
         run = self.live
         if run is None:
             return
+        self.target.tidying = True
         with suppress(Trouble, TargetError, TimeoutError):
             async with self.clock.timeout(seconds):
                 with self.operation("cancel_run") as operation:
                     operation.id = run.id
                     await self.target.cancel_run(self.thread_id, run.id)
-                while self.target.capabilities.cancel and run.status not in ENDED:
+                while self.service.capabilities.cancel and run.status not in ENDED:
                     run = await self.target.read_run(self.thread_id, run.id)
                     if run.status not in ENDED:
                         await self.clock.sleep(FIRST_PAUSE)
-        self.live = None
+        self.live, self.target.tidying = None, False
 
-    async def clean_up(self, *, hurry: bool) -> None:
-        """Delete what was made; raise Trouble when something is left. When told to stop meanwhile, hurry."""
+    async def clean_up(self, *, hurry: bool, keep: bool) -> None:
+        """Delete what was made unless it is to be kept; raise Trouble when something is left. When told to stop meanwhile,
+        hurry."""
         self.step = 0
         now = self.clock.now()
         limit = SIGNAL_SECONDS - now + (self.told_to_stop or now) if hurry else STEP_SECONDS
+        self.target.ends, self.target.hurry = now + limit, hurry
         try:
             async with self.clock.timeout(limit):
                 await self.stop_run(SIGNAL_SECONDS / 2 if hurry else SETTLE_SECONDS)
-                await self.delete_all()
+                await self.delete_all(keep)
         except TimeoutError as error:
             raise Trouble(_("there was no time to delete what was made")) from error
         except asyncio.CancelledError:
             if not hurry:
-                await self.clean_up(hurry=True)
+                await self.clean_up(hurry=True, keep=keep)
             raise
         finally:
             if self.toolbox is not None:
                 await self.toolbox.close()
                 self.toolbox = None
 
-    async def delete_all(self) -> None:
+    async def delete_all(self, keep: bool) -> None:
         """Newest first, each whatever became of the others; raise the first Trouble."""
+        if keep:
+            for id in self.made:
+                self.target.keep(id)
+            return
+        self.target.tidying = True
         trouble: Trouble | None = None
         for id, undo in reversed(list(self.made.items())):
             try:
@@ -826,7 +773,7 @@ class Conversation:
     def operation(self, name: str) -> Iterator[Operation]:
         """Tell that an operation begins and what came of it; a call that failed becomes Trouble."""
         operation = Operation()
-        began = self.clock.now()
+        began, self.doing = self.clock.now(), name
         self.emit(OperationStarted(name, self.step))
 
         def end(outcome: Outcome, message: str = "") -> None:
@@ -842,6 +789,9 @@ class Conversation:
         except Trouble as trouble:
             end(Outcome.ERROR, str(trouble))
             raise
+        except (Spent, Unwritable) as error:
+            end(Outcome.ERROR, str(error))
+            raise Trouble(str(error)) from error
         except asyncio.CancelledError:
             end(Outcome.ERROR, _("stopped before it was done"))
             raise
@@ -849,16 +799,11 @@ class Conversation:
             end(Outcome.PASSED)
 
 
-async def first_run(events: AsyncGenerator[StreamEvent, None], clock: Clock) -> Run:
-    """The first state of the run its stream tells."""
-    try:
-        async with clock.timeout(SILENCE_SECONDS):
-            async for event in events:
-                if event.run is not None:
-                    return event.run
-    except TimeoutError as error:
-        raise Trouble(_("the stream was silent for {seconds:g} s, and named no run").format(seconds=SILENCE_SECONDS)) from error
-    raise Trouble(_("the stream ended before it named the run"))
+async def first_run(events: AsyncGenerator[StreamEvent, None]) -> Run:
+    """The run that its stream names first."""
+    event = await anext(events)
+    assert event.run is not None
+    return event.run
 
 
 async def beside(work: Callable[[], Verdict]) -> Verdict:
@@ -912,17 +857,6 @@ def unanswered(written: Settings) -> Settings:
         replace(tool, function=replace(tool.function, answer=None)) if tool.function else tool for tool in written.tools
     )
     return replace(written, tools=tools)
-
-
-def final(failure: TargetError) -> bool:
-    """Whether the service has said all there is to say: nobody need ask again, nor look what became of it."""
-    return 300 <= failure.status < 400 or failure.status in (401, 403) or failure.code in BILLS
-
-
-def passing(failure: TargetError) -> bool:
-    """Whether it may pass by itself: no answer or none that can be read, too many requests, trouble of the service's own."""
-    status = failure.status
-    return status < 300 or status in (408, 425, 429) or (status >= 500 and status not in (501, 505))
 
 
 def has_id(id: str) -> None:

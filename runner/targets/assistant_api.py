@@ -258,7 +258,7 @@ class AssistantApi:
                 return
             raise
         if not deleted:
-            raise TargetError(f"DELETE {path}", _("the service says that it was not deleted"), status=200)
+            raise TargetError(f"DELETE {path}", _("the service says that it was not deleted"), status=200, final=True)
 
     async def fetch_image(self, url: str) -> bytes:
         """The bytes of a picture, asked for without any credential; from the service itself or a public https address."""

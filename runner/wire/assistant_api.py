@@ -46,45 +46,52 @@ __all__ = [
     "encode_outputs",
     "encode_run",
     "encode_thread",
+    "has_room",
+    "op_of",
     "tokens",
 ]
 
 Body = dict[str, object]
 
+OP = "runflow_op"
+"""The key of our own id in the metadata of what we make."""
+PAIRS = 16
+"""How much metadata a service keeps."""
+
 # ── what is sent ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def encode_assistant(assistant: Assistant) -> Body:
-    """The body of `POST /assistants`; only what the author gave."""
+def encode_assistant(assistant: Assistant, op: str = "") -> Body:
+    """The body of `POST /assistants`; only what the author gave, and our own id if there is one."""
     return present(
         model=assistant.model,
         name=assistant.name,
         description=assistant.description,
         instructions=encode_text(assistant.instructions),
         tools=encode_tools(assistant.tools) or None,
-        metadata=assistant.metadata and dict(assistant.metadata),
+        metadata=marked(assistant.metadata, op),
         **encode_sampling(assistant),
     )
 
 
-def encode_thread(setup: ThreadSetup | None) -> Body:
+def encode_thread(setup: ThreadSetup | None, op: str = "") -> Body:
     """The body of `POST /threads`; `{}` for an empty thread."""
     if setup is None:
-        return {}
+        return present(metadata=marked(None, op))
     return present(
         messages=[encode_message(message.text, message.role) for message in setup.messages] or None,
-        metadata=setup.metadata and dict(setup.metadata),
+        metadata=marked(setup.metadata, op),
     )
 
 
-def encode_message(text: str, role: Role = Role.USER) -> Body:
+def encode_message(text: str, role: Role = Role.USER, op: str = "") -> Body:
     """The body of `POST /threads/{id}/messages`."""
-    return {"role": str(role), "content": text}
+    return {"role": str(role), "content": text} | present(metadata=marked(None, op))
 
 
-def encode_run(assistant_id: str, overrides: RunOverrides | None, *, stream: bool) -> Body:
+def encode_run(assistant_id: str, overrides: RunOverrides | None, *, stream: bool, op: str = "") -> Body:
     """The body of `POST /threads/{id}/runs`."""
-    body: Body = {"assistant_id": assistant_id, "stream": stream}
+    body: Body = {"assistant_id": assistant_id, "stream": stream} | present(metadata=marked(None, op))
     if overrides is None:
         return body
     return body | present(
@@ -134,6 +141,23 @@ def encode_sampling(sampling: Sampling) -> Body:
         "top_k": sampling.top_k,
         "max_tokens": sampling.max_tokens,
     }
+
+
+def has_room(metadata: Mapping[str, str] | None) -> bool:
+    """Whether an id of ours finds a place beside the author's metadata."""
+    return len(metadata or {}) < PAIRS
+
+
+def marked(metadata: Mapping[str, str] | None, op: str) -> Body | None:
+    """The author's metadata with our own id, if there is room for it."""
+    if op and has_room(metadata):
+        return {**(metadata or {}), OP: op}
+    return dict(metadata) if metadata else None
+
+
+def op_of(payload: object) -> str:
+    """Our own id in an object's metadata, empty if there is none."""
+    return text(optional(mapping(payload, "object"), "metadata"), OP)
 
 
 def present(**fields: object) -> Body:
@@ -398,7 +422,12 @@ JUDGED = frozenset({"model", "assistant_id", "thread_id"})
 
 
 def echoes(sent: Mapping[str, object] | None, body: Mapping[str, object], kind: str) -> tuple[str, ...]:
-    return () if sent is None else tuple(differences({"object": kind, **sent}, body, kind))
+    if sent is None:
+        return ()
+    metadata = sent.get("metadata")
+    if isinstance(metadata, Mapping) and OP in metadata:
+        sent = {**sent, "metadata": {name: value for name, value in metadata.items() if name != OP}}
+    return tuple(differences({"object": kind, **sent}, body, kind))
 
 
 def differences(sent: Mapping[str, object], body: Mapping[str, object], kind: str) -> Iterator[str]:

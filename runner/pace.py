@@ -1,0 +1,195 @@
+"""How fast, and how many at once: the pace all conversations with one model keep together, so that its service bears it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
+
+from runner.clock import Clock
+from runner.targets import Connection
+
+__all__ = ["Pace", "Paces"]
+
+START = 4
+"""How many conversations are at once at first."""
+MARGIN = 0.04
+"""How far below a known rate requests are kept: they arrive less evenly than they leave."""
+LATE = 0.02
+"""How many seconds a request may be behind its slot, and the next one still keep to its own."""
+SECOND = 1.0
+"""Limits are told per minute and enforced per second; and what a service asks to wait is rounded up to whole seconds."""
+ENOUGH = 10
+"""How many requests a second tell a limit from a burst that came at the wrong moment."""
+GUESSES = 3
+"""After how many throttles the rate is believed all the same."""
+HELD, RISE = 15.0, 0.05
+"""How many seconds a rate that was learnt is kept before it is raised, and by how much of itself in a second."""
+DOUBTED, DOUBTED_RISE = 1.0, 0.5
+"""The same of a rate that little speaks for."""
+LOWERED = 0.8
+"""What is left of it at least after one throttle more."""
+FIRST, SLOWEST = 1.0, 0.2
+"""The lowest rate that one throttle, and that any number of them can lead to."""
+STRAINED = 60.0
+"""How long a service that throttled is taken to be short of breath: limits mostly clear within a minute."""
+REMEMBERED = 4096
+
+
+class Pace:
+    """The turns of all requests with one model, and the places of conversations among those at once.
+
+    With `rps` requests are that many a second at most, evenly spaced. Without, nothing is held back until the service
+    throttles; what it took up to then says what it takes. `ceiling` is how many conversations there may be at once.
+    """
+
+    def __init__(self, clock: Clock, ceiling: int, rps: float | None = None) -> None:
+        self.clock = clock
+        self.ceiling = max(1, ceiling)
+        self.fastest = inf if rps is None else rps * (1 - MARGIN)
+        self.rate = self.fastest
+        """Requests a second."""
+        self.opens = -inf
+        """When the next request may go."""
+        self.queue = asyncio.Lock()
+        self.taken: deque[float] = deque(maxlen=REMEMBERED)
+        """When requests succeeded, the newest last."""
+        self.slowed = -inf
+        """When the rate was last lowered."""
+        self.doubted = False
+        """Whether that rate is little more than a guess."""
+        self.guesses = 0
+        self.strain = -inf
+        """When the service last throttled."""
+        self.limit = min(START, self.ceiling)
+        """How many conversations may be at once now."""
+        self.window = 0
+        """How many requests succeeded since the limit was changed."""
+        self.inside = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def turn(self) -> float:
+        """Wait until the next request may go; when that is."""
+        now = self.clock.now()
+        if self.rate == inf and self.opens <= now and not self.queue.locked():
+            return now
+        async with self.queue:
+            # Others may be told to wait longer meanwhile.
+            while (seconds := self.opens - self.clock.now()) > 0:
+                await self.clock.sleep(seconds)
+            now = self.clock.now()
+            if self.rate < inf:
+                self.opens = max(self.opens, now - LATE) + 1 / self.rate
+            return now
+
+    def pause(self, seconds: float) -> None:
+        """Nobody's request goes for so long."""
+        self.opens = max(self.opens, self.clock.now() + seconds)
+
+    def succeeded(self) -> None:
+        """The service has answered a request."""
+        now = self.clock.now()
+        self.taken.append(now)
+        held, rise = (DOUBTED, DOUBTED_RISE) if self.doubted else (HELD, RISE)
+        if self.rate < self.fastest and now - self.slowed > held:
+            # So many a second, and each raises it by so much.
+            self.rate = min(self.rate + rise, self.fastest)
+        self.window += 1
+        if self.window >= self.limit and self.limit < self.ceiling:
+            self.resize(self.limit * 2 if self.strain == -inf else self.limit + 1)
+
+    def throttled(self, wait: float | None = None, began: float = inf) -> None:
+        """The service refused a request that went at `began`, and asked for a pause of `wait` seconds if it did."""
+        now = self.clock.now()
+        self.strain = now
+        count, since = self.recent(now, max(SECOND, (wait or 0) - SECOND))
+        # What went before the others slowed down says nothing about the rate now.
+        if began >= self.slowed:
+            if now - self.slowed >= SECOND:
+                self.resize(self.limit // 2)
+            self.guesses += 1
+            self.doubted = count < ENOUGH and self.guesses < GUESSES
+            self.rate = self.lowered(count * (1 - MARGIN))
+            self.slowed = now
+        self.pause(since + SECOND - now if wait is None else wait)
+
+    def lowered(self, measured: float) -> float:
+        """The rate after a throttle, when so many requests a second had succeeded. One throttle alone proves little."""
+        if self.rate == inf:
+            return max(measured, FIRST)
+        return max(min(measured, self.rate * (1 - RISE)), self.rate * LOWERED, SLOWEST)
+
+    def recent(self, now: float, span: float) -> tuple[float, float]:
+        """How many requests a second succeeded within the last `span` seconds, and when the first of them did."""
+        count, since = 0, now
+        for at in reversed(self.taken):
+            if at <= now - span:
+                return count / span, since
+            count, since = count + 1, at
+        if count == REMEMBERED and since < now:
+            span = now - since
+        return count / span, since
+
+    @property
+    def strained(self) -> bool:
+        """Whether the service throttled a short while ago."""
+        return self.clock.now() - self.strain < STRAINED
+
+    # ── conversations ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place among the conversations at once, waited for in the order of asking."""
+        if self.inside < self.limit and not self.waiting:
+            self.inside += 1
+        else:
+            await self.wait_for_place()
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            self.admit()
+
+    async def wait_for_place(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self.waiting:
+                self.waiting.remove(turn)
+            elif not turn.cancelled():
+                # It had the place already, and leaves it to the next one.
+                self.inside -= 1
+                self.admit()
+            raise
+
+    def admit(self) -> None:
+        while self.waiting and self.inside < self.limit:
+            turn = self.waiting.popleft()
+            if not turn.cancelled():
+                self.inside += 1
+                turn.set_result(None)
+
+    def resize(self, limit: int) -> None:
+        self.limit = max(1, min(limit, self.ceiling))
+        self.window = 0
+        self.admit()
+
+
+class Paces:
+    """One pace for each model of a service with one key: limits are an account's."""
+
+    def __init__(self, clock: Clock, ceiling: int, rps: float | None = None) -> None:
+        self.clock = clock
+        self.ceiling = ceiling
+        self.rps = rps
+        self.known: dict[tuple[str, str | None, str], Pace] = {}
+
+    def of(self, connection: Connection, model: str) -> Pace:
+        key = connection.base_url, connection.key_variable, model
+        if key not in self.known:
+            self.known[key] = Pace(self.clock, self.ceiling, self.rps)
+        return self.known[key]
