@@ -88,7 +88,7 @@ def understood(name: str, given: Any, read: Callable[[Any], Any]) -> Any:
     try:
         return read(given)
     except SelectionProblem as problem:
-        written = given if isinstance(given, str) else " ".join(given)
+        written = given if isinstance(given, str) else f" {name} ".join(given)
         raise click.UsageError(f"`{name} {written}`: {problem}") from problem
 
 
