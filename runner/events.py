@@ -41,6 +41,8 @@ class SuiteStarted:
     simulated: bool
     """True when no model answers (the embedded service's `scripted`): a pass checks the flow, not a model."""
     fail_on_flaky: bool = False
+    selected: int = 0
+    """How many conversations this run and the other shards play together; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def document(name: str, envelopes: Iterable[Envelope]) -> str:
 
 
 def test_every_reporter_is_found_by_its_name() -> None:
-    assert {"events", "json", "junit", "terminal"} == set(reporters)
+    assert {"events", "json", "junit", "terminal"} <= set(reporters)
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
