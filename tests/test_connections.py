@@ -289,11 +289,24 @@ def test_more_than_the_answer_is_no_answer(more: bytes) -> None:
 
 
 def test_what_comes_unasked_is_not_taken_for_the_next_answer() -> None:
+    heard = asyncio.Event()
+
+    def serve(server: Server) -> Serve:
+        async def insist(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.request(reader)
+            writer.write(OK)
+            await heard.wait()
+            writer.write(OK.replace(b"ok", b"no"))
+            await server.request(reader)
+
+        return insist
+
     async def go() -> None:
-        late = b"HTTP/1.1 500 Late\r\nContent-Length: 2\r\n\r\nno"
-        async with serving(answering(OK, late)) as server, Connections(server.base) as way:
+        async with serving(serve) as server, Connections(server.base) as way:
             for _each in range(2):
+                heard.clear()
                 assert b"ok" == await asked(way, server)
+                heard.set()
                 await server.closed.wait()
                 server.closed.clear()
             assert 2 == server.connections
