@@ -18,7 +18,7 @@ from runner.registry import targets
 from runner.targets import Connection, Target
 from runner.transport.embedded import BASE_URL, EmbeddedTransport
 from runner.values import dataclass
-from runner.wire.assistant_api import tokens
+from runner.wire.assistant_api import tokens, without_op
 
 __all__ = ["Call", "Rehearsal", "answered_by", "functions_of", "rehearse"]
 
@@ -75,7 +75,7 @@ class Recorder(httpx.AsyncBaseTransport):
         return httpx.Response(response.status_code, headers=response.headers, content=body)
 
     def write_down(self, method: str, path: str, content: bytes) -> None:
-        body = json.loads(self.named(content.decode())) if content else None
+        body = without_op(json.loads(self.named(content.decode()))) if content else None
         secrets = tokens(body) if isinstance(body, dict) else ()
         call = Call(method, path, json.loads(Redactor(secrets).redact(json.dumps(body))) if secrets else body)
         polls = method == "GET" and path.rpartition("/")[0].endswith("/runs")
@@ -116,7 +116,7 @@ async def rehearse(case: Case, connection: Connection) -> Rehearsal:
     """
     recorder = Recorder(EmbeddedTransport(Service()), urlsplit(connection.base_url).path.rstrip("/"))
     kind = targets[connection.target]
-    staged: Any = type(kind.__name__, (kind,), {"transport": classmethod(lambda _cls, _connection: recorder)})
+    staged: Any = type(kind.__name__, (kind,), {"way": classmethod(lambda _cls, _connection: recorder)})
     target: Target = staged.open(connection, {connection.key_variable or "": "rehearsal"}, None)
     flow = await existing(without_consequences(case.flow), recorder)
     ended: list[AttemptEnded] = []

@@ -49,6 +49,7 @@ __all__ = [
     "has_room",
     "op_of",
     "tokens",
+    "without_op",
 ]
 
 Body = dict[str, object]
@@ -153,6 +154,15 @@ def marked(metadata: Mapping[str, str] | None, op: str) -> Body | None:
     if op and has_room(metadata):
         return {**(metadata or {}), OP: op}
     return dict(metadata) if metadata else None
+
+
+def without_op(body: Mapping[str, object]) -> Mapping[str, object]:
+    """A body as it would be without our own id."""
+    metadata = body.get("metadata")
+    if not isinstance(metadata, Mapping) or OP not in metadata:
+        return body
+    rest = {name: value for name, value in metadata.items() if name != OP}
+    return {name: value for name, value in {**body, "metadata": rest or None}.items() if value is not None}
 
 
 def op_of(payload: object) -> str:
@@ -424,10 +434,7 @@ JUDGED = frozenset({"model", "assistant_id", "thread_id"})
 def echoes(sent: Mapping[str, object] | None, body: Mapping[str, object], kind: str) -> tuple[str, ...]:
     if sent is None:
         return ()
-    metadata = sent.get("metadata")
-    if isinstance(metadata, Mapping) and OP in metadata:
-        sent = {**sent, "metadata": {name: value for name, value in metadata.items() if name != OP}}
-    return tuple(differences({"object": kind, **sent}, body, kind))
+    return tuple(differences({"object": kind, **without_op(sent)}, body, kind))
 
 
 def differences(sent: Mapping[str, object], body: Mapping[str, object], kind: str) -> Iterator[str]:
