@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from errno import EACCES, EISDIR, ENOENT
 from functools import cache, lru_cache
+from operator import is_
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TextIO, get_type_hints
 
@@ -301,17 +302,19 @@ class Guarded:
 
 
 def redacted(value: Any, redact: Redact) -> Any:
-    """`value` with every text in it redacted, however deep in dataclasses and tuples: what is written is redacted as well, but
-    a reporter may have escaped or cut a text by then."""
+    """`value` with every text in it redacted, however deep in dataclasses and tuples, and `value` itself where that changes
+    nothing: what is written is redacted as well, but a reporter may have escaped or cut a text by then."""
     if isinstance(value, str):
-        return redact(value) if len(value) > OFTEN else redacted_word(value, redact)
+        text = redact(value) if len(value) > OFTEN else redacted_word(value, redact)
+        return value if text == value else text
     if isinstance(value, tuple):
-        return tuple(redacted(item, redact) for item in value)
+        items = tuple(redacted(item, redact) for item in value)
+        return value if all(map(is_, items, value)) else items
     kind: object = type(value)
     changed = {}
     for name in telling(kind):
         # Nothing is hidden in what is empty, and most texts of most events are.
-        if (before := getattr(value, name)) and (after := redacted(before, redact)) != before:
+        if (before := getattr(value, name)) and (after := redacted(before, redact)) is not before:
             changed[name] = after
     return replace(value, **changed) if changed else value
 
