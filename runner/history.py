@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field
 from functools import cache
@@ -25,6 +26,8 @@ SAYS_NOTHING = ("", "not_run")
 
 LONGEST = 1e9
 """Seconds; more is damage."""
+TRIES, PAUSE = 250, 0.02
+"""How often, and how many seconds apart, a lock is asked for that another run has: it writes for some milliseconds."""
 
 
 class Played(Protocol):
@@ -142,22 +145,31 @@ def encode(past: Mapping[Identity, Past]) -> bytes:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Alone, as far as others ask for the same lock; it goes when its holder does, however that ends."""
+def locked(path: Path, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
+    """Alone, as far as others ask for the same lock; it goes when its holder does, however that ends. Raise OSError when
+    another does not let go of it for some seconds."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        lock(descriptor)
+        for _try in range(TRIES):
+            try:
+                lock(descriptor)
+                break
+            except (BlockingIOError, PermissionError):
+                sleep(PAUSE)
+        else:
+            lock(descriptor)
         yield
     finally:
         os.close(descriptor)
 
 
 def lock(descriptor: int) -> None:
+    """Take the lock, or raise BlockingIOError, on Windows PermissionError, when somebody has it."""
     if sys.platform == "win32":
         import msvcrt
 
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
     else:
         import fcntl
 
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -124,6 +124,13 @@ def test_runs_at_once_lose_nothing_of_each_other(project: Path, state: Path) -> 
     assert {(f"flows/{name}.yaml", str(number)) for name in "ab" for number in range(20)} == set(load(state, project).past)
 
 
+def test_a_lock_that_another_keeps_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    paused: list[float] = []
+    with locked(tmp_path / "lock"), pytest.raises(BlockingIOError), locked(tmp_path / "lock", paused.append):
+        raise AssertionError
+    assert 5 == pytest.approx(sum(paused))
+
+
 def test_a_lock_is_gone_when_its_holder_failed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), locked(tmp_path / "lock"):
         raise RuntimeError
