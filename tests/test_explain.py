@@ -60,6 +60,12 @@ def test_page_of_a_key_says_where_it_stands_and_how_it_is_written() -> None:
     ) == explain.page("timeout")
 
 
+def test_keys_below_repeat_have_pages() -> None:
+    assert ("`pass`, under `repeat`: How many of these must pass.\n\n```yaml\npass: 8\n```") == explain.page("pass")
+    assert "repeat: {times: 10, pass: 8}" in str(explain.page("repeat"))
+    assert "`times`, under `repeat`: How often it is played." in str(explain.page("times"))
+
+
 def test_no_key_is_a_code() -> None:
     assert set() == set(explain.keys()) & set(explain.codes())
 
