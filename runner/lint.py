@@ -208,6 +208,10 @@ class Linter:
                     yield self.at_key(
                         "existing-thread", message, node, key, _("delete it, or delete `id` to begin a new thread")
                     )
+            if self.flow.repeat or self.flow.retries or (isinstance(self.flow.cases, tuple) and len(self.flow.cases) > 1):
+                message = _("several conversations take place in this thread, and each finds there what was said before")
+                hint = _("delete `id`, so that each begins with a new thread")
+                yield self.at_key("existing-thread", message, node, "id", hint, warning=True)
         if thread.metadata:
             yield from self.metadata(node.value["metadata"])
 
@@ -225,11 +229,6 @@ class Linter:
             message = _("{needed} of {times} cannot pass").format(needed=repeat.pass_, times=repeat.times)
             hint = _("write: {line}").format(line=f"pass: {repeat.times}")
             yield self.report("impossible", message, self.child(self.root["repeat"], "pass"), hint)
-        if self.flow.thread is not None and self.flow.thread.id is not None:
-            key = "repeat" if repeat is not None else "retries"
-            message = _("each time, the existing thread holds what was said the times before")
-            hint = _("delete the thread's `id`, so that each begins with a new one")
-            yield self.at_key("existing-thread", message, self.sources.root, key, hint, warning=True)
 
     # ── the steps ────────────────────────────────────────────────────────────────────────────────────────────────────
 
