@@ -123,6 +123,13 @@ def test_what_is_shown_cannot_steer_a_terminal(play: Callable[..., Any], project
     assert "\x1b" not in play()[0]
 
 
+def test_a_record_that_cannot_be_kept_is_told(project: Path) -> None:
+    (project / "state").touch()
+    warned: list[str] = []
+    selecting.remember(project / "state", project, [Played("a.yaml", "", "passed")], warned.append)
+    assert [f"what came of the conversations cannot be kept in {project / 'state'}: File exists"] == warned
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_warnings_are_quiet_until_a_file_is_wrong(project: Path, capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
     (project / "a.yaml").write_text(PLAIN.replace(", expect: hello", ""), encoding="utf-8")

@@ -1,7 +1,7 @@
 """The options that say which conversations are played, and what they select."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from runner.cli.frame import Refused, WrongPath, option
 from runner.words import _
 
 if TYPE_CHECKING:
+    from runner.history import Played
     from runner.model import Flow
     from runner.plan import Stock
     from runner.selection import Candidate, Identity, Selected, Selection
 
-__all__ = ["chosen", "listing", "options", "read", "selection"]
+__all__ = ["chosen", "listing", "options", "read", "remember", "selection"]
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,6 +109,18 @@ def chosen(
         return select(stock.candidates, selection, before.past, took)
     except SelectionProblem as problem:
         raise click.UsageError(str(problem)) from problem
+
+
+def remember(state: Path, project: Path, played: "Iterable[Played]", warn: Callable[[str], None]) -> None:
+    """Keep what came of these conversations for `--last-failed` and `--failed-first`; `warn` is told when that cannot be."""
+    from runner import history
+
+    try:
+        history.record(state, project, played)
+    except OSError as error:
+        warn(
+            _("what came of the conversations cannot be kept in {folder}: {reason}").format(folder=state, reason=error.strerror)
+        )
 
 
 def lengths(report: str, project: Path) -> "dict[Identity, float]":
