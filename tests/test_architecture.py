@@ -30,6 +30,7 @@ LAYERS = (
     ("engine",),
     ("suite", "report", "gallery"),
     ("archive",),
+    ("merge",),
     ("resume",),
     ("reporters", "settings"),
     ("cli",),

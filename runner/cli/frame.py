@@ -232,6 +232,7 @@ def summaries() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
             (
                 ("run", _("play flows and check every answer (may be left out before a path)")),
                 ("plan", _("show the exact API calls a flow will make")),
+                ("merge", _("join the event streams of several runs into one report")),
                 ("trust", _("permit a flow to run its Python functions and call its URLs")),
                 ("serve", _("serve the Assistant API on this machine, for flows and SDKs")),
             ),
