@@ -58,7 +58,7 @@ from runner.model import (
     Turn,
     Verdict,
 )
-from runner.retry import SILENCE_SECONDS, Ledger, Patience, Patient
+from runner.retry import SILENCE_SECONDS, Ledger, Patience, Patient, hopeless
 from runner.targets import StreamEvent, Target, TargetError
 from runner.values import dataclass
 from runner.variables import EmptyValue, UnknownVariable, expand
@@ -115,12 +115,14 @@ async def play(
     patience: Patience | None = None,
     ledger: Ledger | None = None,
     keep: bool = False,
+    shut_out: Callable[[], None] | None = None,
 ) -> Outcome:
     """Play a case once to its end and delete what was made, whatever happens; an asyncio cancellation included.
 
     Code of the flow's folder and its URLs are used only when `trusted`; `ask` reaches the person at the terminal, if there is
     one; with `debug` functions in Python may print. Conversations that share a `patience` spare their service together; what
-    is made is noted down in the `ledger`, and left there with `keep`. Everything worth knowing leaves through `emit`, from
+    is made is noted down in the `ledger`, and left there with `keep`. `shut_out` is told when the service will not have us,
+    however often we try. Everything worth knowing leaves through `emit`, from
     AttemptStarted to AttemptEnded. Raises nothing a service could cause.
     """
     flow = case.flow
@@ -128,6 +130,7 @@ async def play(
     patience = patience or Patience.alone(clock)
     folder = flow.path.resolve().parent
     talk = Conversation(case, target, patience, ledger, emit, clock, save_image, streaming, trusted, ask, debug, folder)
+    talk.shut_out = shut_out
     began = clock.now()
     emit(AttemptStarted(attempt))
     outcome, reason = Outcome.ERROR, _("interrupted")
@@ -206,6 +209,7 @@ class Conversation:
     answers: Answers = field(default_factory=Answers)
     answering: str = ""
     """The function whose answer is due."""
+    shut_out: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self.target = Patient(self.service, self.patience, self.again, self.warn, self.ledger)
@@ -713,20 +717,20 @@ class Conversation:
 
     async def stop_run(self, seconds: float) -> None:
         """Cancel the live run and give it some time to end; what goes wrong with it is told, and no more."""
-        run = self.live
+        run, calls = self.live, self.target
         if run is None:
             return
-        self.target.tidying = True
+        before, calls.ends, calls.tidying, calls.urgent = calls.ends, self.clock.now() + seconds, True, True
         with suppress(Trouble, TargetError, TimeoutError):
             async with self.clock.timeout(seconds):
                 with self.operation("cancel_run") as operation:
                     operation.id = run.id
-                    await self.target.cancel_run(self.thread_id, run.id)
+                    await calls.cancel_run(self.thread_id, run.id)
                 while self.service.capabilities.cancel and run.status not in ENDED:
-                    run = await self.target.read_run(self.thread_id, run.id)
+                    run = await calls.read_run(self.thread_id, run.id)
                     if run.status not in ENDED:
                         await self.clock.sleep(FIRST_PAUSE)
-        self.live, self.target.tidying = None, False
+        self.live, calls.ends, calls.tidying, calls.urgent = None, before, False, False
 
     async def clean_up(self, *, hurry: bool, keep: bool) -> None:
         """Delete what was made unless it is to be kept; raise Trouble when something is left. When told to stop meanwhile,
@@ -734,10 +738,11 @@ class Conversation:
         self.step = 0
         now = self.clock.now()
         limit = SIGNAL_SECONDS - now + (self.told_to_stop or now) if hurry else STEP_SECONDS
-        self.target.ends, self.target.hurry = now + limit, hurry
+        self.target.ends = now + limit
         try:
             async with self.clock.timeout(limit):
                 await self.stop_run(SIGNAL_SECONDS / 2 if hurry else SETTLE_SECONDS)
+                self.target.tidying, self.target.urgent = True, hurry
                 await self.delete_all(keep)
         except TimeoutError as error:
             raise Trouble(_("there was no time to delete what was made")) from error
@@ -756,7 +761,6 @@ class Conversation:
             for id in self.made:
                 self.target.keep(id)
             return
-        self.target.tidying = True
         trouble: Trouble | None = None
         for id, undo in reversed(list(self.made.items())):
             try:
@@ -783,6 +787,8 @@ class Conversation:
         try:
             yield operation
         except TargetError as error:
+            if self.shut_out is not None and hopeless(error):
+                self.shut_out()
             operation.request_id = error.request_id
             end(Outcome.ERROR, error.sentence)
             raise Trouble(error.sentence) from error

@@ -35,7 +35,7 @@ from runner.values import dataclass
 from runner.wire.assistant_api import has_room
 from runner.words import _
 
-__all__ = ["Again", "Ledger", "Passing", "Patience", "Patient", "RetryBudget", "Taken", "passing"]
+__all__ = ["Again", "Ledger", "Passing", "Patience", "Patient", "RetryBudget", "Taken", "hopeless", "passing"]
 
 ATTEMPTS = 4
 THROTTLED_ATTEMPTS = 8
@@ -87,6 +87,11 @@ def passing(failure: TargetError) -> Passing | None:
     if status < 300 or status == 425 or (status >= 500 and status not in (501, 505)):
         return Passing.TRANSIENT
     return None
+
+
+def hopeless(failure: TargetError) -> bool:
+    """Whether the same must come of whatever else is asked: a key that is not accepted, or an account that may not."""
+    return failure.status in (401, 403) or failure.code in HOPELESS
 
 
 def doubtful(failure: TargetError) -> bool:
@@ -159,8 +164,8 @@ class Taken:
 
 @dataclass(slots=True)
 class Patient:
-    """A target's calls for one conversation. Raises TargetError when a call came to nothing for good, and Spent, from any
-    call that is not one of cleaning up, when the run's budget is used up."""
+    """A target's calls for one conversation. Raises TargetError when a call came to nothing for good, and Spent when
+    the run's budget is used up: of calls, from any that does not clean up; of tokens, from those that make the model go on."""
 
     target: Target
     patience: Patience
@@ -171,8 +176,8 @@ class Patient:
     """No pause goes beyond this time."""
     tidying: bool = False
     """Whether the calls clean up: those are made although the budget is used up."""
-    hurry: bool = False
-    """Whether we were told to stop: no turn is waited for."""
+    urgent: bool = False
+    """Whether there is no time to wait for a turn."""
     sending: bool = False
     """Whether an answer is due."""
     ops: dict[str, str] = field(default_factory=dict)
@@ -251,6 +256,7 @@ class Patient:
         parent: str = "",
     ) -> Made:
         """Create something that can be looked up."""
+        self.patience.budget.check()
         op = new_op()
         await self.intend(kind, op, parent)
         doubts: list[str] = []
@@ -272,6 +278,7 @@ class Patient:
 
     async def make_unmarked(self, kind: str, create: Callable[[str], Awaitable[Made]]) -> Made:
         """Create something that cannot be looked up: where an answer is lost, something may be left."""
+        self.patience.budget.check()
         op = ""
 
         async def attempt() -> Made:
@@ -319,6 +326,7 @@ class Patient:
     async def hand_in(self, thread_id: str, run: Run, outputs: Sequence[ToolOutput], *, streaming: bool) -> Taken:
         """Give the service the outputs for what `run` asks. Whatever answer got lost, the run itself says whether it has them;
         the same outputs are sent again only when not."""
+        self.patience.budget.check()
 
         async def send() -> Taken:
             if not streaming:
@@ -415,7 +423,7 @@ class Patient:
     async def once(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Make a call when its turn has come."""
         pace, budget = self.patience.pace, self.patience.budget
-        began = self.patience.clock.now() if self.hurry else await pace.turn()
+        began = self.patience.clock.now() if self.urgent else await pace.turn()
         if self.tidying:
             budget.count()
         else:
@@ -425,11 +433,12 @@ class Patient:
             answer = await call()
         except TargetError as failure:
             wish = failure.retry_after
-            short = wish is not None and wish <= LONGEST_WISH
-            if passing(failure) is Passing.THROTTLED:
-                pace.throttled(wish if short else None, began)
-            elif wish is not None and short:
-                pace.pause(wish)
+            # Who asks for more than we give is left by each by itself.
+            if wish is None or wish <= LONGEST_WISH:
+                if passing(failure) is Passing.THROTTLED:
+                    pace.throttled(wish, began)
+                elif wish is not None:
+                    pace.pause(wish)
             raise
         finally:
             self.sending = False
