@@ -81,7 +81,8 @@ class Pace:
                 await self.clock.sleep(seconds)
             now = self.clock.now()
             if self.rate < inf:
-                self.opens = max(self.opens, now - LATE) + 1 / self.rate
+                slot = self.opens if now - self.opens < LATE else now
+                self.opens = slot + 1 / self.rate
             return now
 
     def pause(self, seconds: float) -> None:
