@@ -18,7 +18,8 @@ class Spent(Exception):
 class Budget:
     """`calls` and `tokens` are limits, None where there is none; what was used of them is counted here.
 
-    Tokens are known when an answer has come: conversations under way may take the sum beyond its limit before it is seen.
+    Tokens are known when an answer has come: conversations under way may take the sum beyond its limit before it is seen. An
+    answer that was paid for is still read.
     """
 
     calls: int | None = None
@@ -28,14 +29,17 @@ class Budget:
 
     def check(self) -> None:
         """Raise Spent when nothing more may be begun."""
-        if self.calls is not None and self.calls_used >= self.calls:
-            raise Spent(_("the budget of {count} calls is used up").format(count=self.calls))
+        self.check_calls()
         if self.tokens is not None and self.tokens_used >= self.tokens:
             raise Spent(_("the budget of {count} tokens is used up").format(count=self.tokens))
 
+    def check_calls(self) -> None:
+        if self.calls is not None and self.calls_used >= self.calls:
+            raise Spent(_("the budget of {count} calls is used up").format(count=self.calls))
+
     def call(self) -> None:
-        """One call is about to be made; raise Spent when it may not be. Calls that clean up are only counted: see `count`."""
-        self.check()
+        """One call is about to be made; raise Spent when it would be one too many. Those that clean up are only counted."""
+        self.check_calls()
         self.count()
 
     def count(self) -> None:

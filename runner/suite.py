@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runner import __version__
 from runner.budget import Budget, Spent
@@ -17,6 +17,8 @@ from runner.engine import play
 from runner.events import AttemptEnded, CaseEnded, CaseStarted, Emit, Envelope, Event, SuiteEnded, SuiteStarted
 from runner.gallery import Folders
 from runner.model import Outcome
+from runner.pace import Pace, Paces
+from runner.retry import Ledger, Patience, RetryBudget
 from runner.targets import Connection, Target, open_target
 from runner.values import dataclass
 from runner.words import _, ngettext
@@ -32,6 +34,14 @@ PARKED = 64
 """How many conversations may wait for a place of their model while others go on."""
 TELLING_SECONDS = 1.0
 """How long it may take, after a signal, to tell of the conversations that were never begun."""
+
+
+class Ledgers(Protocol):
+    """Where conversations note down what they make, so that it can be deleted after a crash."""
+
+    def of(self, connection: Connection, flow: str = "", /) -> Ledger:
+        """For one conversation, of the flow in the file `flow`."""
+
 
 SavePicture = Callable[[str, int, int, bytes], str]
 """A folder's name, step, index and bytes of a picture to the path it was written to, as Gallery.save does; raises OSError."""
@@ -67,8 +77,9 @@ def run(
     *,
     environment: Mapping[str, str],
     connections: Iterable[Connection] | None = None,
-    limits: Limits = Limits(),
+    limits: Limits | None = None,
     fail_on_flaky: bool = False,
+    ledger: Ledgers | None = None,
     finished: Mapping[int, Sequence[Envelope]] = {},
     save_picture: SavePicture | None = None,
     trace: Callable[[str], None] | None = None,
@@ -89,8 +100,9 @@ def run(
         emit,
         partial(open_target, environment=environment, trace=trace),
         connections=(job.connection for job in jobs) if connections is None else connections,
-        limits=limits,
+        limits=limits or Limits(),
         fail_on_flaky=fail_on_flaky,
+        ledger=ledger,
         finished=finished,
         save_picture=save_picture,
         clock=clock or LoopClock(),
@@ -112,6 +124,7 @@ class Suite:
     connections: Iterable[Connection]
     limits: Limits = field(default_factory=Limits)
     fail_on_flaky: bool = False
+    ledger: Ledgers | None = None
     finished: Mapping[int, Sequence[Envelope]] = field(default_factory=dict)
     save_picture: SavePicture | None = None
     clock: Clock = field(default_factory=LoopClock)
@@ -120,6 +133,8 @@ class Suite:
     ask: "Ask | None" = None
     debug: bool = False
 
+    paces: Paces = field(init=False)
+    retries: RetryBudget = field(default_factory=RetryBudget)
     targets: dict[Connection, Target] = field(default_factory=dict)
     folders: Folders = field(default_factory=Folders)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -138,6 +153,9 @@ class Suite:
     signal: int = 0
     bug: Exception | None = None
     deaf: bool = False
+
+    def __post_init__(self) -> None:
+        self.paces = Paces(self.clock, self.limits.jobs, self.limits.max_rps)
 
     async def play(self) -> None:
         async with AsyncExitStack() as stack:
@@ -198,17 +216,19 @@ class Suite:
         """Wait until one more conversation may be begun; False when none may."""
         while not self.stopped:
             if len(self.playing) < self.limits.jobs and len(self.parked) < PARKED:
-                self.spend()
-                return not self.stopped
+                return self.may_spend()
             self.changed.clear()
             await self.changed.wait()
         return False
 
-    def spend(self) -> None:
+    def may_spend(self) -> bool:
+        """Whether the budget allows for anything more; the run stops where it does not."""
         try:
             self.limits.budget.check()
         except Spent as spent:
             self.stop(str(spent))
+            return False
+        return True
 
     async def watch(self, seconds: float) -> None:
         await self.clock.sleep(seconds)
@@ -252,15 +272,15 @@ class Suite:
         task = asyncio.current_task()
         assert task is not None
         self.parked.add(task)
+        pace = self.paces.of(job.connection, job.case.flow.assistant.model or "")
         try:
-            async with slots:
+            async with pace.place(), slots:
                 self.parked.discard(task)
-                self.spend()
-                if self.stopped:
+                if self.stopped or not self.may_spend():
                     self.leave_out(job)
                     return
                 self.playing.add(task)
-                await self.play_case(job, folder)
+                await self.play_case(job, folder, pace)
         except asyncio.CancelledError:
             if not self.stopped:
                 raise
@@ -273,7 +293,7 @@ class Suite:
             self.playing.discard(task)
             self.changed.set()
 
-    async def play_case(self, job: Job, folder: str) -> None:
+    async def play_case(self, job: Job, folder: str, pace: Pace) -> None:
         emit = self.envelopes(job.number)
         began = self.clock.now()
         started = case_started(job)
@@ -288,33 +308,36 @@ class Suite:
             emit(event)
 
         try:
-            await self.attempts(job, folder, started.times, tell, ended)
+            await self.attempts(job, folder, pace, started.times, tell)
         finally:
             outcome, reason = verdict(ended, started.times, started.needed, self.stopped)
             self.count(outcome)
             emit(CaseEnded(outcome, self.clock.now() - began, reason))
 
-    async def attempts(self, job: Job, folder: str, times: int, tell: Emit, ended: Sequence[AttemptEnded]) -> None:
-        """Play a case as often as its flow says; what each attempt came to is appended to `ended` as it is told."""
+    async def attempts(self, job: Job, folder: str, pace: Pace, times: int, tell: Emit) -> None:
+        """Play a case as often as its flow says."""
         retries = 0 if times > 1 else job.case.flow.retries
+        shut_out: list[bool] = []
         for attempt in range(1, times + retries + 1):
-            outcome = await self.attempt(job, attempt, folder, tell)
-            if outcome is Outcome.SKIPPED or (times == 1 and outcome is Outcome.PASSED):
+            outcome = await self.attempt(job, attempt, folder, pace, tell, lambda: shut_out.append(True))
+            if outcome is Outcome.SKIPPED or (times == 1 and (shut_out or outcome is Outcome.PASSED)):
                 return
-            self.spend()
-            if self.stopped and (times == 1 or self.cut):
+            if not self.may_spend() or self.cut or (self.stopped and times == 1):
                 return
 
-    async def attempt(self, job: Job, attempt: int, folder: str, tell: Emit) -> Outcome:
+    async def attempt(
+        self, job: Job, attempt: int, folder: str, pace: Pace, tell: Emit, shut_out: Callable[[], None]
+    ) -> Outcome:
         folder = folder if attempt == 1 else f"{folder} attempt {attempt}"
 
         def save_image(step: int, index: int, data: bytes) -> str:
             assert self.save_picture is not None
             return self.save_picture(folder, step, index, data)
 
+        target = self.targets[place(job.connection)]
         return await play(
             job.case,
-            self.targets[place(job.connection)],
+            target,
             tell,
             attempt=attempt,
             clock=self.clock,
@@ -323,6 +346,10 @@ class Suite:
             trusted=self.trusted is not None and self.trusted(job.case.flow),
             ask=self.ask,
             debug=self.debug,
+            patience=Patience(pace, self.retries, self.limits.budget, self.clock),
+            ledger=self.ledger.of(job.connection, str(job.case.flow.path)) if self.ledger and target.lasting else None,
+            keep=self.limits.keep,
+            shut_out=shut_out,
         )
 
     def count(self, outcome: str) -> None:

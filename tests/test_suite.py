@@ -1,23 +1,27 @@
 """Many cases on one loop, against the embedded service itself; and what a signal leaves behind."""
 
 import asyncio
+import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner import suite
+from runner import __version__, engine, suite
+from runner.budget import Budget
 from runner.embedded.service import Request, Service
-from runner.engine import play
 from runner.events import (
     AttemptEnded,
     CaseEnded,
@@ -33,6 +37,7 @@ from runner.events import (
     SuiteEnded,
     SuiteStarted,
 )
+from runner.gallery import Gallery
 from runner.model import (
     Asks,
     Assistant,
@@ -42,6 +47,7 @@ from runner.model import (
     Function,
     Outcome,
     PythonFunction,
+    Repeat,
     Returns,
     Sample,
     SampleCall,
@@ -49,12 +55,15 @@ from runner.model import (
     Tool,
     Verdict,
 )
+from runner.ndjson import dumps
 from runner.plan import Case
-from runner.suite import Job, Suite
-from runner.targets import Connection, ConnectionProblem
+from runner.report import Report
+from runner.suite import Job, Limits, Suite
+from runner.targets import Connection, ConnectionProblem, TargetError
 from runner.targets.embedded import Embedded
 from runner.transport.embedded import EmbeddedTransport
 from tests.engine_fixtures import DELETED, expect, flow, message, on_virtual_time, page, run
+from tests.suite_fixtures import HERE, Answers, Model, SteadyClock, job, jobs, play, refusal
 
 CONNECTION = Connection("embedded", Embedded.default_base_url, "for tests")
 PAINTER = Assistant(model="qwen-max", tools=(Tool("text_to_image"),))
@@ -122,7 +131,9 @@ def test_a_conversation_with_the_embedded_service(streaming: bool, serving: Serv
     case = Case(flow(picture, sampled, assistant=PAINTER), "", {"name": "Tama"})
 
     async def go() -> Outcome:
-        return await play(case, embedded(service), events.append, save_image=lambda *_given: "1.png", streaming=streaming)
+        return await engine.play(
+            case, embedded(service), events.append, save_image=lambda *_given: "1.png", streaming=streaming
+        )
 
     assert Outcome.PASSED == on_virtual_time(go())
     assert ["passed"] * 4 == [str(ended.outcome) for ended in events if isinstance(ended, CheckEnded)]
@@ -189,15 +200,12 @@ def test_a_trace_receives_every_call() -> None:
         "POST …/threads/ID/runs",
         "GET …/threads/ID/runs/ID",
         "GET …/threads/ID/messages?order=desc",
-        "GET …/threads/ID/runs/ID/steps?order=desc",
         "DELETE …/threads/ID",
         "DELETE …/assistants/ID",
     ] == [plain(line) for line in lines if not line.startswith("  ")]
 
 
 def plain(line: str) -> str:
-    import re
-
     call = line.partition(": ")[0].replace("http://embedded.invalid/api/v1", "…")
     return re.sub(r"/\w+_[0-9a-f-]{36}", "/ID", call)
 
@@ -286,6 +294,353 @@ def test_reporters_that_keep_failing_do_not_keep_us_from_cleaning_up(serving: Se
     with pytest.raises(BrokenPipeError):
         played(service, hear)
     assert [] == held(service)
+
+
+# ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(1, 11.0), (3, 4.4), (10, 1.1)])
+def test_so_many_conversations_are_under_way_at_once_and_no_more(limit: int, seconds: float) -> None:
+    service = Model()
+    played = play(jobs(10), service, limits=Limits(jobs=limit))
+    assert dict.fromkeys(range(1, 11), "passed") == played.outcomes
+    assert (limit, {}) == (service.most, service.there)
+    assert seconds == pytest.approx(played.seconds)
+
+
+def test_conversations_begin_in_their_order() -> None:
+    service = Model(slow={"long": 5.0})
+    given = [job(number, model="long" if number % 3 == 0 else "short") for number in (7, 3, 9, 4, 5, 6, 1)]
+    played = play(given, service, limits=Limits(jobs=3))
+    assert [7, 3, 9, 4, 5, 6, 1] == list(played.only(CaseStarted))
+
+
+def test_the_same_suite_gives_the_same_report_however_many_are_played_at_once(tmp_path: Path, serving: Serving) -> None:
+    draw = Step(user="Draw a ragdoll cat.", expect=(expect("image"), expect("contains", "cat")))
+    given = [
+        job(1, "Say no.", retries=2),
+        Job(2, Case(flow(draw, assistant=PAINTER), "", {}), HERE),
+        job(3, skip="not today"),
+        job(4, repeat=(3, 2)),
+        Job(5, Case(flow(draw, assistant=PAINTER, path=Path("other/paint.yaml")), "", {}), HERE),
+        Job(6, Case(flow(draw, assistant=PAINTER, path=Path("other/PAINT.yaml"), repeat=Repeat(2, 1)), "", {}), HERE),
+        *(job(number, "Is it ${number}?", variables={"number": str(number)}) for number in range(7, 20)),
+    ]
+    reports = []
+    for limit in (1, 8):
+        service = serving(clock=LoopTime(), latency=0.3)
+        gallery = Gallery(tmp_path / str(limit))
+        played = play(given, embedded(service), limits=Limits(jobs=limit), save_picture=gallery.save)
+        reports.append(without_times_and_ids(played.report).replace(str(tmp_path / str(limit)), ""))
+        assert [] == held(service)
+    assert reports[0] == reports[1]
+    for path in ("/paint/1-1.png", "/paint-2/1-1.png", "/PAINT-3/1-1.png", "/PAINT-3-attempt-2/1-1.png"):
+        assert path in reports[0]
+
+
+def without_times_and_ids(report: Report) -> str:
+    told = dumps([report.totals, *report.cases], indent=1)
+    told = re.sub(r"images/[\w-]+\.png|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9-]{10} [0-9:]{8}\.[0-9]{3}", "SOME", told)
+    return re.sub(r'"(seconds|id|request_id)": ("[^"]*"|[0-9.e-]+)', r'"\1": 0', told)
+
+
+def test_a_model_that_is_throttled_holds_up_no_other() -> None:
+    service = Model(busy={"busy": 40.0})
+    given = [job(number, model="busy" if number <= 20 else "idle") for number in range(1, 31)]
+    played = play(given, service, limits=Limits(jobs=8))
+    assert {"passed"} == set(played.outcomes.values())
+    order = [each.case for each in played.told if isinstance(each.event, CaseEnded)]
+    assert set(range(21, 31)) == set(order[:10])
+
+
+def test_jobs_are_looked_up_once_in_their_order_and_forgotten() -> None:
+    looked: list[int] = []
+    known: list[weakref.ref[Case]] = []
+
+    class Known(Case):
+        """May be asked whether it is still there."""
+
+    class Lazy(Sequence[Job]):
+        def __len__(self) -> int:
+            return 50
+
+        def __getitem__(self, index: Any) -> Any:
+            looked.append(index)
+            gc.collect()
+            assert sum(each() is not None for each in known) <= 6
+            made = job(index + 1)
+            case = Known(made.case.flow, "", {})
+            known.append(weakref.ref(case))
+            return replace(made, case=case)
+
+    played = play(Lazy(), Model(), limits=Limits(jobs=4), connections=[HERE])
+    assert list(range(50)) == looked
+    assert 50 == played.report.totals.passed
+
+
+def test_jobs_over_several_connections_are_one_suite() -> None:
+    there = Connection("other", "https://other.test/api/v1", "as --target says", streaming=False)
+    again = replace(HERE, reason="for another reason")
+    services: dict[str, Model] = {}
+
+    def open_(connection: Connection) -> Model:
+        assert connection.target not in services
+        services[connection.target] = Model()
+        return services[connection.target]
+
+    played = play([job(1), job(2, connection=there), job(3, connection=again), job(4)], open_, fail_on_flaky=True)
+    assert ["simple", "other", "simple", "simple"] == [each.target for (each,) in played.only(CaseStarted).values()]
+    assert {"simple": 3, "other": 1} == {name: service.made["run"] for name, service in services.items()}
+    assert [1, 1] == [service.closed for service in services.values()]
+    assert (
+        SuiteStarted(
+            version=__version__,
+            target="simple, other",
+            base_url="https://service.test/api/v1, https://other.test/api/v1",
+            reason="for tests, as --target says",
+            cases=4,
+            simulated=True,
+            fail_on_flaky=True,
+        )
+        == played.told[0].event
+    )
+
+
+def test_two_conversations_never_ask_the_person_at_once(tmp_path: Path) -> None:
+    asking: list[str] = []
+
+    async def ask(name: str, _arguments: str, _question: str) -> str:
+        assert not asking
+        asking.append(name)
+        await asyncio.sleep(0.01)
+        asking.remove(name)
+        return "shipped"
+
+    told: list[Envelope] = []
+    every = numbered(*[Case(order(tmp_path, answer=Asks("Which state?")), "", {})] * 4)
+    suite.run(every, told.append, environment={}, ask=ask, limits=Limits(jobs=4))
+    assert 4 == Report.of(told).totals.passed
+
+
+# ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BROKEN = refusal(400)
+BECAUSE = "POST /threads/t/runs: 400 InvalidParameter: on purpose"
+P, F, E = "passed", "failed", "error"
+
+
+@pytest.mark.parametrize(
+    ("retries", "answers", "attempts", "verdict"),
+    [
+        (0, ["yes"], [P], (P, "")),
+        (0, ["no", "yes"], [F], (F, "")),
+        (0, [BROKEN, "yes"], [E], (E, BECAUSE)),
+        (2, ["yes"], [P], (P, "")),
+        (2, ["no", "yes"], [F, P], ("flaky", "")),
+        (2, [BROKEN, "yes"], [E, P], ("flaky", "")),
+        (2, ["no", BROKEN, "yes"], [F, E, P], ("flaky", "")),
+        (2, ["no", "no", "no", "yes"], [F, F, F], (F, "")),
+        (2, ["no", BROKEN, BROKEN, "yes"], [F, E, E], (F, "")),
+        (2, [BROKEN, BROKEN, BROKEN, "yes"], [E, E, E], (E, BECAUSE)),
+    ],
+)
+def test_a_conversation_that_did_not_pass_is_played_again(
+    retries: int, answers: list[str | Exception], attempts: list[str], verdict: tuple[str, str]
+) -> None:
+    service = Model({"Is it 1?": answers})
+    played = play([job(1, retries=retries), job(2)], service)
+    assert {1: attempts, 2: [P]} == played.attempts
+    assert {1: verdict, 2: (P, "")} == played.verdicts
+    assert len(attempts) - 1 == played.report.totals.retries
+    assert {} == service.there
+
+
+@pytest.mark.parametrize("failure", [refusal(401), refusal(403), refusal(400, "Arrearage")])
+def test_nothing_is_played_again_for_a_service_that_will_not_have_us(failure: TargetError) -> None:
+    played = play([job(1, retries=5)], Model({"Is it 1?": [failure, "yes"]}))
+    assert ({1: [E]}, {1: (E, failure.sentence)}) == (played.attempts, played.verdicts)
+
+
+@pytest.mark.parametrize(
+    ("times", "needed", "answers", "verdict"),
+    [
+        (3, 3, ["yes"], (P, "")),
+        (3, 2, ["yes", "no", "yes"], (P, "")),
+        (3, 2, ["no", "yes", BROKEN], (E, f"1 of 3 passed, 2 are needed: {BECAUSE}")),
+        (3, 2, ["no", "no", "yes"], (F, "1 of 3 passed, 2 are needed")),
+        (3, 2, [BROKEN, "no", "no"], (F, "0 of 3 passed, 2 are needed")),
+        (3, 1, ["no", "no", "no"], (F, "0 of 3 passed, 1 is needed")),
+        (3, 1, ["no", "no", BROKEN], (E, f"0 of 3 passed, 1 is needed: {BECAUSE}")),
+        (2, 2, [BROKEN, BROKEN], (E, f"0 of 2 passed, 2 are needed: {BECAUSE}")),
+    ],
+)
+def test_a_conversation_may_be_played_several_times_of_which_some_must_pass(
+    times: int, needed: int, answers: list[str | Exception], verdict: tuple[str, str]
+) -> None:
+    service = Model({"Is it 1?": answers})
+    played = play([job(1, repeat=(times, needed))], service)
+    assert {1: verdict} == played.verdicts
+    assert times == len(played.attempts[1])
+    ((started,),) = played.only(CaseStarted).values()
+    assert (times, needed, 0) == (started.times, started.needed, played.report.totals.retries)
+
+
+def test_a_conversation_that_is_skipped_is_skipped_once() -> None:
+    played = play([job(1, skip="not today", retries=3), job(2, skip="not today", repeat=(3, 2))], Model())
+    assert {1: ("skipped", "not today"), 2: ("skipped", "not today")} == played.verdicts
+    assert {1: ["skipped"], 2: ["skipped"]} == played.attempts
+
+
+# ── ending early ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("limit", "begun"), [(1, 4), (3, 6)])
+def test_no_conversation_begins_after_so_many_failures(limit: int, begun: int) -> None:
+    service = Model({"Is it 2?": ["no"], "Is it 4?": [BROKEN], "Is it 5?": ["no"]})
+    played = play(jobs(9, retries=0), service, limits=Limits(jobs=limit, max_failures=2))
+    expected = {1: P, 2: F, 3: P, 4: E, 5: F, 6: P}
+    assert {number: expected[number] if number <= begun else "not_run" for number in range(1, 10)} == played.outcomes
+    assert "stopped after 2 failures" == played.ended.reason == played.verdicts[9][1]
+    assert {} == service.there
+
+
+def test_a_flaky_conversation_is_no_failure() -> None:
+    played = play(jobs(3, retries=1), Model({"Is it 1?": ["no", "yes"]}), limits=Limits(max_failures=1))
+    assert {1: "flaky", 2: P, 3: P} == played.outcomes
+    assert "" == played.ended.reason
+
+
+def test_nothing_ended_early_when_nothing_was_left_to_begin() -> None:
+    played = play(jobs(2), Model({"Is it 2?": ["no"]}), limits=Limits(max_failures=1))
+    assert ({1: P, 2: F}, "") == (played.outcomes, played.ended.reason)
+
+
+def test_when_the_time_of_the_run_is_up_what_is_under_way_is_cleaned_up_and_has_no_verdict() -> None:
+    service = Model(seconds=4.0)
+    played = play(jobs(8, retries=1), service, limits=Limits(jobs=3, seconds=10.0))
+    late = "the run was not over after 10 s"
+    assert {1: P, 2: P, 3: P, 4: P, 5: P, 6: P, 7: E, 8: E} == played.outcomes
+    assert {(E, late)} == {played.verdicts[7], played.verdicts[8]}
+    assert [late] == [each.reason for each in played.only(AttemptEnded)[7]]
+    assert late == played.ended.reason
+    assert ({}, True) == (service.there, played.seconds < 12)
+
+
+def test_conversations_not_begun_when_the_time_is_up_are_told_as_not_run() -> None:
+    played = play(jobs(4), Model(seconds=4.0), limits=Limits(seconds=6.0))
+    late = "the run was not over after 6 s"
+    assert {1: (P, ""), 2: (E, late), 3: ("not_run", late), 4: ("not_run", late)} == played.verdicts
+    assert 4 == played.report.exit_code
+    assert {1, 2} == set(played.attempts)
+
+
+def test_a_verdict_given_before_the_time_was_up_stands() -> None:
+    service = Model({"Is it 1?": ["no"]})
+    played = play(jobs(2), service, limits=Limits(jobs=2, seconds=1.05))
+    assert {1: F, 2: P} == played.outcomes
+    assert {} == service.there
+
+
+@pytest.mark.parametrize(
+    ("budget", "outcomes", "why"),
+    [
+        (Budget(calls=1000), [P, P, P, P], ""),
+        (Budget(tokens=20), [P, P, "not_run", "not_run"], "the budget of 20 tokens is used up"),
+        (Budget(calls=14), [P, P, "not_run", "not_run"], "the budget of 14 calls is used up"),
+    ],
+)
+def test_no_conversation_begins_when_the_budget_is_used_up(budget: Budget, outcomes: list[str], why: str) -> None:
+    service = Model()
+    played = play(jobs(4), service, limits=Limits(budget=budget))
+    assert outcomes == list(played.outcomes.values())
+    assert why == played.ended.reason
+
+
+# ── going on with an earlier run ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_finished_before_is_told_again_in_its_place_and_not_played() -> None:
+    answers: Answers = {"Is it 2?": ["no", "yes"], "Is it 4?": ["no"]}
+    given = jobs(5, retries=1)
+    unbroken = play(given, Model(answers))
+    kept = {case: [each for each in unbroken.told if each.case == case and each.sequence % 7] for case in (2, 4)}
+    service = Model(answers)
+    resumed = play(given, service, finished=kept, limits=Limits(jobs=2))
+    assert {1, 3, 5} == {int(text.strip("Is it?")) for text in service.asked}
+    assert unbroken.verdicts == resumed.verdicts
+    assert unbroken.attempts == resumed.attempts
+
+
+def test_failures_of_an_earlier_run_count() -> None:
+    given = jobs(4)
+    earlier = play(given, Model({"Is it 1?": ["no"], "Is it 4?": ["no"]}))
+    kept = {case: [each for each in earlier.told if each.case == case] for case in (1, 4)}
+    resumed = play(given, Model(), finished=kept, limits=Limits(max_failures=1))
+    assert {1: F, 2: "not_run", 3: "not_run", 4: F} == resumed.outcomes
+
+
+# ── bugs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_bug_in_one_conversation_lets_the_others_clean_up() -> None:
+    service = Model({"Is it 2?": [ZeroDivisionError("in here")]}, slow={"slow": 50})
+    given = [job(1, model="slow"), job(2), job(3, model="slow"), job(4)]
+    played = play(given, service, limits=Limits(jobs=3))
+    assert isinstance(played.bug, ZeroDivisionError)
+    assert {(E, "a bug in runflow")} == {played.verdicts[number] for number in (1, 2, 3)}
+    assert "not_run" == played.outcomes[4]
+    assert ({}, 1) == (service.there, service.closed)
+
+
+def test_a_signal_lets_all_clean_up_and_a_second_one_does_not_wait() -> None:
+    for signals, left in ((1, 0), (2, 6)):
+        service = Model(seconds=50)
+        heard: list[str] = []
+
+        def hear(envelope: Envelope, heard: list[str] = heard, signals: int = signals) -> None:
+            event = envelope.event
+            due = dict(enumerate(["create_run", "delete_thread"][:signals])).get(len(heard))
+            if isinstance(event, OperationStarted) and (envelope.case, event.operation) == (3, due):
+                heard.append(event.operation)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        played = play(jobs(5), service, hear, limits=Limits(jobs=3))
+        assert {1: E, 2: E, 3: E, 4: "not_run", 5: "not_run"} == played.outcomes
+        assert {"interrupted"} == {reason for _outcome, reason in played.verdicts.values()}
+        assert (SuiteEnded(played.ended.seconds, signal.SIGTERM, "interrupted"), 143) == (
+            played.ended,
+            played.report.exit_code,
+        )
+        assert left == len(service.there) == sum(len(each.left) for each in played.report.cases)
+        assert played.seconds < 2
+
+
+def test_a_signal_leaves_little_time_to_tell_what_never_began() -> None:
+    class Slowly(Sequence[Job]):
+        """Each takes a while to look up."""
+
+        def __len__(self) -> int:
+            return 10_000
+
+        def __getitem__(self, index: Any) -> Any:
+            clock.seconds += 0.1
+            return job(index + 1)
+
+    class Later(SteadyClock):
+        seconds = 0.0
+
+        def now(self) -> float:
+            return super().now() + self.seconds
+
+    clock = Later()
+
+    def hear(envelope: Envelope) -> None:
+        if isinstance(envelope.event, CaseStarted) and envelope.case == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    played = play(Slowly(), Model(), hear, connections=[HERE], clock=clock)
+    assert 8 < len(played.outcomes) < 16
+    assert (10_000, 9_999) == (played.report.totals.flows, played.report.totals.not_run)
 
 
 # ── functions and code of the author's ───────────────────────────────────────────────────────────────────────────────
