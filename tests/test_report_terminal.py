@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from io import BytesIO, TextIOWrapper
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from runner.events import (
     AnswerReceived,
     AttemptStarted,
     Called,
+    CaseEnded,
     Envelope,
     Event,
     FunctionAnswered,
@@ -25,12 +26,15 @@ from runner.events import (
     RunStatusChanged,
     StepEnded,
     StepStarted,
+    SuiteEnded,
     TextArrived,
 )
-from runner.report import Fold
+from runner.report import Fold, Summary
+from runner.reporters import Audience
 from runner.reporters import Stream as Sink
 from runner.reporters.json import compact
-from runner.reporters.terminal import Look, Screen, Terminal, duration, open_terminal, rows
+from runner.reporters.terminal import Conversations, Look, Overview, Painter, Screen, Terminal, duration, open_terminal, rows
+from runner.reporters.terminal.overview import line
 from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, conversation, enveloped, kept, streams, suite, told
 
 
@@ -44,13 +48,13 @@ def test_a_pipe_gets_these_lines(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert (DATA / f"{name}.txt").read_text("utf-8") == plain(kept(name))
 
 
-@pytest.mark.parametrize("name", ["failed-check", "picture", "skipped-and-bare"])
+@pytest.mark.parametrize("name", ["attempts", "failed-check", "picture", "skipped-and-bare", "suite"])
 def test_quiet_shows_only_what_did_not_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DATA)
     assert (DATA / f"{name}.quiet.txt").read_text("utf-8") == plain(kept(name), quiet=True)
 
 
-@pytest.mark.parametrize("name", ["skipped-and-bare", "functions"])
+@pytest.mark.parametrize("name", ["skipped-and-bare", "functions", "suite"])
 def test_verbose_shows_the_whole_answer_and_the_whole_calls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DATA)
     assert (DATA / f"{name}.verbose.txt").read_text("utf-8") == plain(kept(name), verbose=True)
@@ -295,6 +299,164 @@ def test_what_is_written_while_nothing_moves_is_never_erased() -> None:
     # What is drawn and erased afterwards never leads further up than down.
     for after in (first, second):
         assert after.count("\x1b[1A") <= after.count("\n")
+
+
+# ── many conversations ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Told:
+    """A terminal reporter that is told events one by one, and what it has written since it was last asked."""
+
+    def __init__(self, planned: int, look: Look = Look(), *, verbose: bool = False, quiet: bool = False) -> None:
+        self.now = 0.0
+        self.stream = StringIO()
+        self.fold = Fold()
+        self.terminal = Terminal(Sink(self.stream), self.fold, look, verbose=verbose, quiet=quiet, clock=lambda: self.now)
+        self.audience = Audience(self.fold, [self.terminal], as_is)
+        self.tell((0, suite(planned)))
+        self.new()
+
+    def tell(self, *events: tuple[int, Event]) -> None:
+        for envelope in enveloped(events):
+            self.audience.receive(envelope)
+
+    def new(self) -> list[str]:
+        text = self.stream.getvalue()
+        self.stream.seek(0)
+        self.stream.truncate()
+        return text.splitlines()
+
+
+def passing(number: int, seconds: float = 1) -> list[tuple[int, Event]]:
+    return [(number, event) for event in conversation(check(), started=case(f"c{number}"), seconds=seconds)]
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_one_that_has_ended_waits_for_those_that_began_before_it(verbose: bool) -> None:
+    told = Told(3, verbose=verbose)
+    begun: list[tuple[int, Event]] = [(1, case("c1")), (1, AttemptStarted(1))]
+    told.tell(*begun, *passing(2), *passing(3))
+    assert (["", "▸ c1 · qwen-max · paint.yaml"] if verbose else []) == told.new()
+    told.tell(*passing(1)[2:])
+    names = [name for line in told.new() for name in re.findall(r"^(?:▸|✓) (c\d)", line)]
+    assert (["c2", "c3"] if verbose else ["c1", "c2", "c3"]) == names
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_nothing_is_kept_of_what_has_been_told(verbose: bool) -> None:
+    told = Told(3, verbose=verbose)
+    told.tell((1, case("c1")), *passing(2), *passing(3))
+    view = told.terminal.view
+    assert isinstance(view, Conversations | Overview)
+    assert [1, 2, 3] == list(view.doing)
+    if isinstance(view, Conversations):
+        assert [None, None] == [view.doing[2], view.doing[3]]
+    told.tell((1, CaseEnded("passed", 1)))
+    assert [] == list(view.doing)
+
+
+def test_a_suite_on_a_terminal_shows_how_far_it_is_and_what_is_under_way() -> None:
+    told = Told(14, Look(width=60))
+    told.tell(*passing(1))
+    told.now = 4.0
+    told.tell(*((2, each) for each in conversation(*FAILING, outcome="failed")))
+    for number in range(3, 14):
+        told.tell((number, case("返金の相談とその後の配送状況の確認と" * (number % 2) + f"c{number}", steps=3)))
+    told.tell((3, AttemptStarted(1)), (3, StepStarted(2, "", 5, ())), (3, OperationStarted("wait", 2)))
+    told.tell((4, AttemptStarted(2)), (4, OperationStarted("create_assistant", 0)), (5, StepStarted(1, "", 5, ())))
+    told.now = 6.5
+    assert [
+        "",
+        "  2 of 14 done · 1 passed · 1 failed · 0 errors",
+        "  about 39 s left",
+        "  ⠴ 返金の相談とその後の配送状… · step 2 of 3 · wait · 2.5 s",
+        "  ⠴ c4 · attempt 2 · create assistant · 2.5 s",
+        "  ⠴ 返金の相談とその後の配送状況の確… · step 1 of 3 · 2.5 s",
+        "  ⠴ c6 · 2.5 s",
+        "  ⠴ 返金の相談とその後の配送状況の確認とc7 · 2.5 s",
+        "  ⠴ c8 · 2.5 s",
+        "  ⠴ 返金の相談とその後の配送状況の確認とc9 · 2.5 s",
+        "  ⠴ c10 · 2.5 s",
+        "  … and 3 more",
+    ] == told.terminal.running()
+
+
+def test_a_conversation_tried_again_is_at_its_beginning() -> None:
+    told = Told(2)
+    told.tell((1, case(steps=2)), (1, AttemptStarted(1)), (1, StepStarted(2, "", 5, ())), (1, OperationStarted("wait", 2)))
+    told.tell((1, AttemptStarted(2)))
+    assert ["  ⠋ paint · attempt 2 · 0.0 s"] == told.terminal.running()[2:]
+
+
+@pytest.mark.parametrize("width", [40, 60, 90, 120])
+@pytest.mark.parametrize("outcome", ["passed", "failed", "flaky", "skipped"])
+def test_a_conversation_takes_one_row_of_a_terminal(width: int, outcome: str) -> None:
+    row = Summary(
+        case=1,
+        path="workflows/店/注文の取り消し.yaml",
+        label="animal=猫",
+        title="返金の相談 [animal=猫]",
+        tags=(),
+        target="elsewhere",
+        model="qwen-plus",
+        outcome=outcome,
+        seconds=71.2,
+        line=12,
+        headline="because",
+        attempts=11,
+        retries=10,
+        http_retries=3,
+        checks=12,
+        checks_failed=int(outcome == "failed"),
+        images=0,
+        input_tokens=10,
+        output_tokens=10,
+        total_tokens=12345,
+        left=(),
+        kept=(),
+    )
+    drawn = line(row, Painter(Look(animated=True, width=width)), case())
+    assert cells(drawn) <= width
+    assert "返金の相談" in drawn
+    whole = line(row, Painter(Look(width=width)), case())
+    assert whole.startswith(f"{drawn[0]} 返金の相談 [animal=猫] · workflows/店/注文の取り消し.yaml")
+    assert "12345 tokens" in whole
+
+
+def test_lines_that_come_fast_are_printed_together() -> None:
+    told = Told(5, Look(animated=True))
+    printed: list[list[str]] = []
+    told.terminal.screen.print = lambda lines: printed.append(list(lines))  # type: ignore[method-assign]
+    try:
+        for number in (1, 2, 3):
+            told.now += 0.01
+            told.tell(*passing(number))
+        told.now += 0.2
+        told.tell(*passing(4))
+    finally:
+        told.terminal.close()
+    assert [["c1"], ["c2", "c3"], ["c4"]] == [
+        re.findall(r"✓ (c\d)", "\n".join(lines)) for lines in printed if "✓" in "".join(lines)
+    ]
+
+
+FAILING = (StepStarted(1, "", 5, ("Draw a cat.",)), check("failed"), StepEnded(1, "failed", 1))
+
+
+def test_after_a_hundred_in_full_the_others_get_a_line() -> None:
+    cases = {n: conversation(*FAILING, outcome="failed", started=case(f"c{n}")) for n in range(1, 104)}
+    events = [(n, each) for n, happened in cases.items() for each in happened]
+    lines = plain(enveloped([(0, suite(103)), *events, (0, SuiteEnded(1))])).splitlines()
+    assert 100 == len([each for each in lines if "✗ failed · 1 of 1 check not passed" in each])
+    assert [f"✗ c{n} · paint.yaml:7: the reply does not contain this text [contains]" for n in (101, 102, 103)] == [
+        each for each in lines if "paint.yaml:7: " in each and each.startswith("✗")
+    ]
+
+
+def test_why_a_run_ended_early_is_said_also_when_nothing_is_left() -> None:
+    ended = SuiteEnded(1, 0, "the budget of 100 calls is used up")
+    lines = plain(enveloped([(0, suite(2)), *passing(1), *passing(2), (0, ended)])).splitlines()
+    assert "! the budget of 100 calls is used up" in lines
 
 
 @given(st.text(st.sampled_from("ab 猫ｶé—\u0301"), max_size=80), st.integers(4, 30))

@@ -13,14 +13,25 @@ from runner.registry import reporter
 from runner.report import Fold
 from runner.reporters import Guarded, Redact, Redacting, Sink, Stream
 from runner.reporters.terminal.conversation import Conversation
-from runner.reporters.terminal.ending import ending
+from runner.reporters.terminal.ending import behind, ending
 from runner.reporters.terminal.overview import Overview
 from runner.reporters.terminal.paint import Look, Painter, duration, rows
 from runner.reporters.terminal.screen import Moving, Still
 from runner.reporters.terminal.telling import operation
 from runner.words import _
 
-__all__ = ["Look", "Screen", "Terminal", "duration", "open_terminal", "operation", "rows"]
+__all__ = [
+    "Conversations",
+    "Look",
+    "Overview",
+    "Painter",
+    "Screen",
+    "Terminal",
+    "duration",
+    "open_terminal",
+    "operation",
+    "rows",
+]
 
 PLAIN = Look()
 PAUSE = 0.1
@@ -154,6 +165,8 @@ class Terminal:
         if report.totals.flows > 1 or self.merged:
             for block in ending(report, self.look, whole=not self.verbose, quiet=self.quiet, below=self.merged):
                 self.screen.print(block)
+        else:
+            self.screen.print(behind(report, Painter(self.look)))
         style = "green" if report.exit_code == 0 else "yellow" if report.exit_code == 5 else "red"
         self.screen.print(["", Painter(self.look).paint(report.summary_line(), "bold", style)])
 

@@ -10,7 +10,7 @@ from runner.reporters.terminal.paint import Look, Painter, duration
 from runner.reporters.terminal.telling import Teller, unlike_a_command
 from runner.words import _, ngettext
 
-__all__ = ["ending"]
+__all__ = ["behind", "ending"]
 
 WHOLE = 100
 """How many are told in full; of an outage one has read enough by then."""
@@ -107,13 +107,16 @@ def not_run(report: Report, paint: Painter) -> list[str]:
     for case in report.summaries:
         if case.outcome == Outcome.NOT_RUN:
             reasons.setdefault(case.headline or because, []).append(one_line(case.title))
+    unknown = report.totals.flows - len(report.summaries)
+    if unknown:
+        reasons.setdefault(because, [])
     lines: list[str] = []
     for reason, titles in reasons.items():
-        lines.append(f"{paint.mark(Outcome.NOT_RUN)} {counted(len(titles), reason)}")
+        count = len(titles) + (unknown if reason == because else 0)
+        said = ngettext("{count} conversation", "{count} conversations", count).format(count=count)
+        lines.append(f"{paint.mark(Outcome.NOT_RUN)} {said}" + (f": {one_line(reason, 600)}" if reason else ""))
         lines += [f"    {title}" for title in some(titles, NAMED)]
-    if unknown := report.totals.flows - len(report.summaries):
-        lines.append(f"{paint.mark(Outcome.NOT_RUN)} {counted(unknown, because)}")
-    elif report.stopped and not reasons:
+    if report.stopped and not reasons:
         lines.append(f"{paint.paint('!', 'yellow')} {one_line(report.stopped, 600)}")
     return headed(_("not run"), lines, paint)
 
@@ -122,11 +125,6 @@ def some(texts: Sequence[str], most: int) -> list[str]:
     """The first of them, and how many more there are."""
     more = len(texts) - most
     return [*texts[:most], _("… and {count} more").format(count=more)] if more > 0 else list(texts)
-
-
-def counted(count: int, reason: str) -> str:
-    said = ngettext("{count} conversation", "{count} conversations", count).format(count=count)
-    return f"{said}: {one_line(reason, 600)}" if reason else said
 
 
 def behind(report: Report, paint: Painter) -> list[str]:
@@ -138,7 +136,9 @@ def behind(report: Report, paint: Painter) -> list[str]:
         _("kept at the service: {ids}").format(ids=", ".join(some(kept, IDS))) if kept else "",
     ]
     lines = [f"{paint.paint('!', 'yellow')} {words}" for words in told if words]
-    return ["", *lines, "  " + _("`runflow clean` deletes them")] if lines else []
+    if lines and not report.simulated:
+        lines.append("  " + _("`runflow clean` deletes them"))
+    return ["", *lines] if lines else []
 
 
 def slowest(report: Report, paint: Painter) -> list[str]:

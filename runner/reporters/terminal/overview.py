@@ -178,7 +178,7 @@ def line(case: Summary, paint: Painter, usual: CaseStarted | None) -> str:
     }
     title = one_line(case.title, 200)
     if paint.look.animated:
-        for name in ("tokens", "path", "target", "model"):
+        for name in ("tokens", "path", "target", "model", "attempts", "checks"):
             if taken(title, told.values()) > paint.look.width:
                 del told[name]
         title = one_line(title, max(12, paint.look.width - taken("", told.values())))

@@ -206,7 +206,8 @@ def attempts(case: CaseReport) -> str:
     """How many attempts there were, and what came of them; nothing where there was one."""
     if case.times > 1:
         passed = sum(attempt.outcome == Outcome.PASSED for attempt in case.attempts)
-        return _("{passed} of {times} attempts passed").format(passed=passed, times=case.times)
+        words = _("{passed} of {times} attempts passed, {needed} needed")
+        return words.format(passed=passed, times=case.times, needed=case.needed)
     if len(case.attempts) > 1:
         count = len(case.attempts)
         return ngettext("{count} attempt", "{count} attempts", count).format(count=count)
