@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.events import Envelope, SuiteStarted
+from runner.events import Envelope, SuiteEnded, SuiteStarted
 from runner.ndjson import Undecodable, decode, encode
 
 __all__ = ["Archive", "read"]
@@ -29,12 +29,24 @@ class Archive:
         assert isinstance(envelope.event, SuiteStarted)
         self.write([envelope])
 
+    def finish(self, envelope: Envelope) -> None:
+        """Put down how the run ended."""
+        assert isinstance(envelope.event, SuiteEnded)
+        self.write([envelope])
+
     def put(self, case: int, envelopes: Sequence[Envelope]) -> None:
         self.places[case] = self.write(envelopes)
 
     def take(self, case: int) -> Sequence[Envelope]:
-        offset, length = self.places[case]
-        return tuple(decode(os.pread(self.file.fileno(), length, offset).decode().splitlines()))
+        return tuple(decode(self.lines(*self.places[case])))
+
+    def lines(self, offset: int, length: int) -> list[str]:
+        return os.pread(self.file.fileno(), length, offset).decode().splitlines()
+
+    def cut(self, length: int) -> None:
+        """Forget what follows that many bytes."""
+        self.file.truncate(length)
+        self.end = length
 
     def write(self, envelopes: Sequence[Envelope]) -> tuple[int, int]:
         data = "".join(f"{encode(envelope)}\n" for envelope in envelopes).encode("utf-8", "backslashreplace")

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -19,6 +19,7 @@ from runner.files import settle
 from runner.locks import hold
 from runner.state import owned
 from runner.targets import Connection
+from runner.values import dataclass
 from runner.words import _
 
 __all__ = [
