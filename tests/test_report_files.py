@@ -5,7 +5,8 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,8 +18,8 @@ from runner.clean import Redactor
 from runner.events import AnswerReceived, Envelope, Event, StepEnded, StepStarted, SuiteEnded
 from runner.ndjson import KINDS, Undecodable, as_mapping, decode
 from runner.registry import reporters
-from runner.report import Fold, Report
-from runner.reporters import Audience, Redact, events, open_reporter
+from runner.report import Fold, Memory, Report
+from runner.reporters import Audience, Redact, Stream, WholeReport, events, open_reporter
 from runner.reporters import json as json_report
 from tests.report_fixtures import QUICK, STREAMS, as_is, case, conversation, enveloped, kept, streams, suite, told
 
@@ -170,6 +171,131 @@ def test_rows_of_one_flow_share_a_suite() -> None:
     played = [(n, event) for n in (1, 2) for event in conversation(seconds=1.5)]
     root = ElementTree.fromstring(document("junit", enveloped([(0, suite(2)), *played, (0, SuiteEnded(3))])))
     assert [("2", "3.000")] == [(each.get("tests"), each.get("time")) for each in root.findall("testsuite")]
+
+
+Element = tuple[set[str], dict[str, str]]
+AGAIN: Element = ({"message", "type"}, {"stackTrace": "?", "system-out": "?", "system-err": "?"})
+KNOWN: dict[str, Element] = {
+    "testsuites": ({"name", "tests", "failures", "errors", "skipped", "time"}, {"testsuite": "*"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "skipped", "time"},
+        {"properties": "?", "testcase": "*", "system-out": "?", "system-err": "?"},
+    ),
+    "properties": (set(), {"property": "*"}),
+    "property": ({"name", "value"}, {}),
+    "testcase": (
+        {"name", "classname", "time"},
+        {
+            "properties": "?",
+            "skipped": "?",
+            "error": "?",
+            "failure": "?",
+            "rerunFailure": "*",
+            "rerunError": "*",
+            "flakyFailure": "*",
+            "flakyError": "*",
+            "system-out": "?",
+            "system-err": "?",
+        },
+    ),
+    "skipped": ({"message"}, {}),
+    "failure": ({"message", "type"}, {}),
+    "error": ({"message", "type"}, {}),
+    **dict.fromkeys(("rerunFailure", "rerunError", "flakyFailure", "flakyError"), AGAIN),
+    **dict.fromkeys(("stackTrace", "system-out", "system-err"), (set(), {})),
+}
+"""What the readers of such files agree upon, in the words of Maven's surefire: the attributes an element must have, and which
+elements may stand in it, how often. Where they disagree about an order, we have one: results before what was said."""
+ORDER = {"properties": 0, "system-out": 2, "system-err": 3}
+MORE = {"testsuite": {"file", "timestamp"}, "testcase": {"file", "line"}}
+
+
+def misfits(element: ElementTree.Element) -> Iterator[str]:
+    """What of an element, and of all below it, such a reader would not expect."""
+    needed, inside = KNOWN[element.tag]
+    given = set(element.keys())
+    if given - needed - MORE.get(element.tag, set()) or needed - given:
+        yield f"{element.tag} has {sorted(given)}"
+    if len(element) and (element.text or "").strip():
+        yield f"{element.tag} has both text and elements"
+    tags = [child.tag for child in element]
+    ranks = [ORDER.get(tag, 1) for tag in tags]
+    if not set(tags) <= set(inside) or ranks != sorted(ranks):
+        yield f"{element.tag} holds {tags}"
+    for tag, often in inside.items():
+        if tags.count(tag) > 1 and often == "?":
+            yield f"{element.tag} holds {tag} {tags.count(tag)} times"
+    for child in element:
+        yield from misfits(child)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_junit_is_what_its_readers_expect(name: str) -> None:
+    assert [] == list(misfits(ElementTree.fromstring(document("junit", kept(name)))))
+
+
+@QUICK
+@given(streams())
+def test_junit_is_what_its_readers_expect_whatever_happens(envelopes: list[Envelope]) -> None:
+    assert [] == list(misfits(ElementTree.fromstring(document("junit", envelopes))))
+
+
+def results(case: ElementTree.Element) -> list[tuple[str, str | None]]:
+    return [(each.tag, each.get("message")) for each in case if each.tag not in ("properties", "system-out")]
+
+
+def test_junit_tells_earlier_attempts_as_flaky_and_further_ones_as_reruns() -> None:
+    wrong = "the reply does not contain this text [contains]"
+    late = "POST /assistants did not answer in time"
+    root = ElementTree.fromstring(document("junit", kept("suite")))
+    told = {case.get("name"): results(case) for case in root.iter("testcase")}
+    assert [("flakyFailure", wrong)] == told["shop [animal=猫]"]
+    assert [("failure", wrong), ("rerunError", late)] == told["shop [animal=犬]"]
+    assert [("flakyFailure", wrong)] == told["often enough"]
+    assert [("failure", wrong)] == told["too seldom"]
+    assert [("skipped", "not run: the budget of 100 calls is used up")] == told["never 14"]
+    assert [("skipped", "not run")] == told["not run 1"]
+    flaky = root.find(".//testcase[@name='shop [animal=猫]']/flakyFailure")
+    assert flaky is not None
+    assert (flaky.findtext("stackTrace") or "").startswith(f"shop.yaml:6:20: {wrong}\n  | expected")
+    assert "1 > Draw a cat.\n1 | Here is your tabby." == flaky.findtext("system-out")
+
+
+def test_junit_counts_attempts_and_repeated_calls_for_each_conversation() -> None:
+    root = ElementTree.fromstring(document("junit", kept("attempts")))
+    assert {"model": "qwen-plus", "target": "dashscope", "attempts": "2", "http_retries": "2"} == {
+        str(each.get("name")): each.get("value") for each in root.findall(".//testcase/properties/property")
+    }
+    often = ElementTree.fromstring(document("junit", kept("suite"))).find(".//testcase[@name='often enough']/properties")
+    assert often is not None
+    assert [("times", "3"), ("needed", "2")] == [(each.get("name"), each.get("value")) for each in often][-2:]
+
+
+class Counting:
+    """A shelf that counts what is taken from it."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.taken = 0
+
+    def put(self, case: int, envelopes: Sequence[Envelope]) -> None:
+        self.memory.put(case, envelopes)
+
+    def take(self, case: int) -> Sequence[Envelope]:
+        self.taken += 1
+        return self.memory.take(case)
+
+
+@pytest.mark.parametrize("name", ["json", "junit"])
+def test_a_document_is_written_while_its_conversations_are_read(name: str) -> None:
+    shelf = Counting()
+    fold = Fold(shelf)
+    for envelope in kept("suite"):
+        fold.receive(envelope)
+    whole: WholeReport = reporters[name](Stream(StringIO()), fold)
+    seen = [shelf.taken for _piece in whole.pieces(fold.report())]
+    assert 0 == seen[0]
+    assert list(range(16)) == sorted(set(seen))
 
 
 # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
