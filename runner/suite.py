@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Limits", "SavePicture", "Suite", "run"]
 
-PARKED = 64
+PARKED = 256
 """How many conversations may wait for a place of their model while others go on."""
 TELLING_SECONDS = 1.0
 """How long it may take, after a signal, to tell of the conversations that were never begun."""
@@ -203,6 +203,9 @@ class Suite:
                 task.add_done_callback(self.tasks.discard)
                 # It gets as far as it can without waiting, so that we see whether there is room for one more.
                 await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.stop(_("interrupted"), cut=True)
+            raise
         except Exception as bug:
             self.fail(bug)
         finally:
@@ -263,6 +266,8 @@ class Suite:
 
     def folder(self, job: Job) -> str:
         """Where the job's pictures go; asked for in the order of the jobs, so that no other order shows in a name."""
+        if self.save_picture is None:
+            return ""
         flow = job.case.flow
         return self.folders.name(" ".join(filter(None, (flow.name or flow.path.stem, job.case.label))))
 

@@ -66,6 +66,8 @@ class Model:
     """The assistants and threads that are not deleted."""
     most: int = 0
     """How many conversations there were at once."""
+    tidied: int = 0
+    """How many calls were for cleaning up."""
     closed: int = 0
     name: ClassVar[str] = "simple"
     capabilities: ClassVar[Capabilities] = Capabilities()
@@ -123,13 +125,19 @@ class Model:
         self.calls += 1
         return ()
 
+    async def cancel_run(self, *_ids: str) -> None:
+        self.calls += 1
+        self.tidied += 1
+
     async def delete_thread(self, thread_id: str) -> None:
         self.calls += 1
+        self.tidied += 1
         await asyncio.sleep(0.1)
         del self.there[thread_id]
 
     async def delete_assistant(self, assistant_id: str) -> None:
         self.calls += 1
+        self.tidied += 1
         del self.there[assistant_id]
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -556,6 +556,69 @@ def test_no_conversation_begins_when_the_budget_is_used_up(budget: Budget, outco
     assert why == played.ended.reason
 
 
+@pytest.mark.parametrize("calls", [1, 7, 20, 33])
+def test_all_conversations_share_one_budget_which_leaves_enough_to_clean_up(calls: int) -> None:
+    service = Model()
+    budget = Budget(calls=calls)
+    played = play(jobs(12, retries=3), service, limits=Limits(jobs=4, budget=budget))
+    why = f"the budget of {calls} calls is used up"
+    assert {why} == {reason for outcome, reason in played.verdicts.values() if outcome != P}
+    assert service.calls - service.tidied <= calls <= service.calls == budget.calls_used
+    assert {} == service.there
+    assert "not_run" == played.outcomes[12]
+    assert 0 == played.report.totals.retries
+
+
+def test_several_attempts_end_when_the_budget_does() -> None:
+    played = play([job(1, repeat=(5, 2)), job(2, repeat=(3, 1))], Model(), limits=Limits(budget=Budget(tokens=10)))
+    assert {1: [P]} == played.attempts
+    why = "the budget of 10 tokens is used up"
+    assert {1: (E, f"1 of 5 passed, 2 are needed: {why}"), 2: ("not_run", why)} == played.verdicts
+
+
+def test_requests_come_no_faster_than_told() -> None:
+    service = Model(seconds=0.0)
+    played = play(jobs(10), service, limits=Limits(jobs=10, max_rps=5.0))
+    assert service.calls / 5.0 <= played.seconds <= service.calls / 5.0 * 1.05
+
+
+def test_what_lasts_is_noted_down_for_each_attempt_and_may_be_kept() -> None:
+    noted: list[tuple[str, ...]] = []
+
+    class Noting:
+        def of(self, connection: Connection, flow: str = "") -> "Noting":
+            noted.append((connection.target, flow))
+            return self
+
+        async def intend(self, kind: str, _op: str, parent: str = "") -> None:
+            noted.append((kind, parent))
+
+        def made(self, _op: str, id: str) -> None:
+            noted.append(("made", id))
+
+        def gone(self, _op: str) -> None:
+            noted.append(("gone",))
+
+        def kept(self, _op: str) -> None:
+            noted.append(("kept",))
+
+    class Lasting(Model):
+        lasting: ClassVar[bool] = True
+
+    service = Lasting({"Is it 1?": ["no", "yes"]})
+    played = play([job(1, retries=1)], service, ledger=Noting(), limits=Limits(keep=True))
+    once = [("simple", "flow1.yaml"), ("assistant", ""), ("made", "assistant-1"), ("thread", ""), ("made", "thread-1")]
+    assert once == noted[:5]
+    assert 2 == noted.count(("simple", "flow1.yaml"))
+    assert 4 == noted.count(("kept",))
+    assert [("assistant-1", "thread-1"), ("assistant-2", "thread-2")] == [
+        tuple(sorted(each.kept)) for each in played.only(AttemptEnded)[1]
+    ]
+    assert 4 == len(service.there)
+    play([job(1)], Model(), ledger=Noting())
+    assert 2 == len([each for each in noted if each[0] == "simple"])
+
+
 # ── going on with an earlier run ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -589,6 +652,23 @@ def test_a_bug_in_one_conversation_lets_the_others_clean_up() -> None:
     assert isinstance(played.bug, ZeroDivisionError)
     assert {(E, "a bug in runflow")} == {played.verdicts[number] for number in (1, 2, 3)}
     assert "not_run" == played.outcomes[4]
+    assert ({}, 1) == (service.there, service.closed)
+
+
+def test_all_clean_up_when_the_suite_itself_is_cancelled() -> None:
+    service = Model(seconds=50)
+    told: list[Envelope] = []
+
+    async def go() -> None:
+        target: Any = service
+        task = asyncio.ensure_future(Suite(jobs(5), told.append, lambda _connection: target, [HERE], Limits(jobs=3)).play())
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    on_virtual_time(go())
+    assert ["error"] * 3 == [str(each.event.outcome) for each in told if isinstance(each.event, CaseEnded)]
     assert ({}, 1) == (service.there, service.closed)
 
 
