@@ -129,10 +129,10 @@ def first(runs: Sequence[Run], *, fail_on_flaky: bool) -> Envelope:
 def last(runs: Sequence[Run]) -> Envelope:
     """How all of it ended."""
     parts = [part for run in runs for part in run.parts]
-    reasons = [part.ended.reason if part.ended else cut_short(part) for part in parts]
-    if not any(reasons) and sum(run.planned for run in runs) > sum(len(part.keys) for part in parts):
-        reasons.append(_("none of the files tells of them"))
     signal = next((part.ended.signal for part in parts if part.ended and part.ended.signal), 0)
+    reasons = [part.ended.reason if part.ended else cut_short(part) for part in parts]
+    if not signal and not any(reasons) and sum(run.planned for run in runs) > sum(len(part.keys) for part in parts):
+        reasons.append(_("none of the files tells of them"))
     over = max(part.over for part in parts)
     alone = parts[0].ended.seconds if len(parts) == 1 and parts[0].ended else None
     seconds = over - min(part.began.time for part in parts) if alone is None else alone
