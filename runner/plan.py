@@ -4,7 +4,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
@@ -156,6 +156,10 @@ class Stock:
         if self.last is None or self.last[0] != number:
             self.last = number, self.packer.unpack(flow)
         return self.last[1]
+
+    def flows(self, places: Sequence[int]) -> Iterator[Flow]:
+        """The flows of the conversations at these places of `candidates`, each once."""
+        return (self.flow(number) for number in dict.fromkeys(self.candidates[place].flow for place in places))
 
     def cases(self, places: Sequence[int], overrides: Mapping[str, str]) -> "Chosen":
         """The conversations at these places of `candidates`. `overrides` hold for the flows that have such variables."""

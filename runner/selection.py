@@ -146,7 +146,7 @@ def select(
     equally long. Raise SelectionProblem for a tag, a text or a row that cannot be meant."""
     past = past or {}
     left = list(range(len(candidates)))
-    for option, sieve in sieves(candidates, selection):
+    for option, sieve in tuple(sieves(candidates, selection)):  # all of them first: a mistake in one is said in any case
         kept = [place for place in left if sieve(candidates[place])]
         if left and not kept:
             return Selected((), (), nothing(option, len(left), candidates, selection))

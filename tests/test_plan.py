@@ -148,6 +148,7 @@ def test_overrides_reach_the_flows_that_have_such_a_variable() -> None:
 
 def test_chosen_conversations_come_in_the_order_chosen() -> None:
     stock = stocked(flow(name="a"), flow(name="b", cases=({"x": "1"}, {"x": "2"})))
+    assert ["b", "a"] == [each.name for each in stock.flows((2, 0, 1))]
     assert [("b", "2"), ("a", ""), ("b", "1")] == [(case.flow.name, case.label) for case in stock.cases((2, 0, 1), {})]
 
 

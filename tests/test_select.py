@@ -190,6 +190,11 @@ def test_row_that_there_is_not_is_refused(cases: str, reason: str) -> None:
     assert reason == str(caught.value)
 
 
+def test_mistake_in_a_row_is_said_though_a_tag_leaves_nothing() -> None:
+    with pytest.raises(SelectionProblem):
+        select(ALL, Selection(tags=Tags.read(["nightly"]), cases=("3",)))
+
+
 def test_rows_of_flows_without_rows_are_refused() -> None:
     with pytest.raises(SelectionProblem) as caught:
         select([PAINT], Selection(cases=("Ana",)))
