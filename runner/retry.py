@@ -221,7 +221,7 @@ class Patient:
         return await self.make(
             "run",
             lambda op: self.target.create_run(thread_id, assistant_id, overrides, sample, op),
-            lambda op: self.target.find_run(thread_id, op),
+            lambda op: self.find_run(thread_id, op),
             thread_id,
         )
 
@@ -238,7 +238,7 @@ class Patient:
             streams.append(events)
             return event.run
 
-        run = await self.make("run", begin, lambda op: self.target.find_run(thread_id, op), thread_id)
+        run = await self.make("run", begin, lambda op: self.find_run(thread_id, op), thread_id)
         opening = StreamEvent(f"thread.run.{run.status}", run)
         if not streams:
             yield opening
@@ -247,6 +247,10 @@ class Patient:
             yield opening
             async for event in events:
                 yield event
+
+    async def find_run(self, thread_id: str, op: str) -> Run | None:
+        # Nobody else runs anything on a thread of ours.
+        return await self.target.find_run(thread_id, op, self.ops.keys() if thread_id in self.ops else None)
 
     async def make(
         self,
@@ -405,6 +409,9 @@ class Patient:
             kind = passing(failure)
             failures, throttles = (failures, throttles + 1) if kind is Passing.THROTTLED else (failures + 1, throttles)
             last = kind is None or failures >= attempts or throttles >= most_throttles
+            if kind is not None and not last and not self.patience.retries.pay(kind):
+                failure.note = _("the retry budget is used up")
+                last = True
             unsure = unsure or doubt(failure)
             lost = look if doubt(failure) or (last and unsure) else None
             if last and lost is None:
@@ -454,16 +461,13 @@ class Patient:
 
     async def back_off(self, failure: TargetError, kind: Passing, times: int) -> float:
         """Leave the service alone after so many failures of this kind, and say for how many seconds; raise `failure` when
-        there is no time or no budget for that."""
+        there is no time for that."""
         clock, wish = self.patience.clock, failure.retry_after
         if wish is not None and wish > LONGEST_WISH:
             failure.note = _("the service asks to wait {seconds:g} s, which is too long").format(seconds=wish)
             raise failure
         seconds = pause_after(kind, times, clock.random()) if wish is None else wish * (1 + 0.1 * clock.random())
         if clock.now() + seconds >= self.ends:
-            raise failure
-        if not self.patience.retries.pay(kind):
-            failure.note = _("the retry budget is used up")
             raise failure
         await clock.sleep(seconds)
         return seconds

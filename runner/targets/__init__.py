@@ -1,6 +1,6 @@
 """The services a flow can be played against, one file each."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import ClassVar, Protocol, Self
 
 from runner.model import (
@@ -151,7 +151,9 @@ class Target(Protocol):
     def stream_run(
         self, thread_id: str, assistant_id: str, overrides: RunOverrides | None, sample: Sample | None, op: str = ""
     ) -> AsyncGenerator[StreamEvent, None]: ...
-    async def find_run(self, thread_id: str, op: str) -> Run | None: ...
+    async def find_run(self, thread_id: str, op: str, known: Collection[str] | None = None) -> Run | None:
+        """The run with this `op`, else, on a thread all whose runs should be `known`, one that is not."""
+
     async def submit_outputs(self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> Run: ...
     def stream_outputs(
         self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]

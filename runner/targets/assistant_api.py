@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
@@ -163,11 +163,15 @@ class AssistantApi:
         path = f"/threads/{quoted(thread_id)}/runs"
         return self.stream(path, wire.encode_run(assistant_id, overrides, stream=True, op=op), sample)
 
-    async def find_run(self, thread_id: str, op: str) -> Run | None:
+    async def find_run(self, thread_id: str, op: str, known: Collection[str] | None = None) -> Run | None:
+        other: Run | None = None
         async for item in self.pages(f"/threads/{quoted(thread_id)}/runs", PAGES):
+            run = wire.decode_run(item)
             if wire.op_of(item) == op:
-                return wire.decode_run(item)
-        return None
+                return run
+            if known is not None and run.id not in known:
+                other = run
+        return other
 
     async def submit_outputs(self, thread_id: str, run_id: str, outputs: Sequence[ToolOutput]) -> Run:
         return await self.call(
