@@ -12,7 +12,7 @@ from runner.archive import Archive
 from runner.events import CaseEnded, CaseStarted, Envelope, SuiteEnded, SuiteStarted
 from runner.ndjson import Undecodable, decode
 from runner.values import dataclass
-from runner.words import _
+from runner.words import _, ngettext
 
 __all__ = ["LONGEST", "Unmergeable", "merged"]
 
@@ -54,8 +54,13 @@ class Run:
     parts: list[Told]
 
     @property
+    def told(self) -> int:
+        """How many conversations the files were to tell of."""
+        return sum(max(each.started.cases, len(each.keys)) for each in self.parts)
+
+    @property
     def planned(self) -> int:
-        return max(self.parts[0].started.selected, sum(max(each.started.cases, len(each.keys)) for each in self.parts))
+        return max(self.parts[0].started.selected, self.told)
 
     @property
     def highest(self) -> int:
@@ -131,8 +136,11 @@ def last(runs: Sequence[Run]) -> Envelope:
     parts = [part for run in runs for part in run.parts]
     signal = next((part.ended.signal for part in parts if part.ended and part.ended.signal), 0)
     reasons = [part.ended.reason if part.ended else cut_short(part) for part in parts]
-    if not signal and not any(reasons) and sum(run.planned for run in runs) > sum(len(part.keys) for part in parts):
-        reasons.append(_("none of the files tells of them"))
+    if missing := sum(run.planned - run.told for run in runs):
+        words = ngettext(
+            "{count} conversation is in none of the files", "{count} conversations are in none of the files", missing
+        )
+        reasons.append(words.format(count=missing))
     over = max(part.over for part in parts)
     alone = parts[0].ended.seconds if len(parts) == 1 and parts[0].ended else None
     seconds = over - min(part.began.time for part in parts) if alone is None else alone
