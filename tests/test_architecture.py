@@ -28,7 +28,7 @@ LAYERS = (
     ("ledger", "pace"),
     ("retry",),
     ("engine",),
-    ("suite", "report", "gallery"),
+    ("suite", "leftovers", "report", "gallery"),
     ("archive",),
     ("merge",),
     ("resume",),

@@ -234,6 +234,7 @@ def summaries() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
                 ("plan", _("show the exact API calls a flow will make")),
                 ("merge", _("join the event streams of several runs into one report")),
                 ("trust", _("permit a flow to run its Python functions and call its URLs")),
+                ("clean", _("delete what runs left on a service that crashed or were killed")),
                 ("serve", _("serve the Assistant API on this machine, for flows and SDKs")),
             ),
         ),
