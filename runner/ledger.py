@@ -67,7 +67,7 @@ class Entry:
 
 def name_of_run(wall: float) -> str:
     """A name for one run of runflow: when it began, and what tells it from others that began then."""
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(wall))}-{token_hex(4)}"
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(wall))}{int(wall % 1 * 1000):03}Z-{token_hex(4)}"
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -112,7 +112,7 @@ def entry_of(record: Mapping[str, object]) -> Entry:
     texts = {name: record[name] for name in ("kind", "op", "parent", "flow", "target", "base_url")}
     maybe = {name: record[name] for name in ("key_variable", "workspace")}
     when = record["time"]
-    if not all(isinstance(value, str) for value in texts.values()) or not isinstance(when, int | float):
+    if not all(isinstance(value, str) for value in texts.values()) or type(when) not in (int, float):
         raise TypeError(record)
     if not all(value is None or isinstance(value, str) for value in maybe.values()):
         raise TypeError(record)
