@@ -39,8 +39,9 @@ REMEMBERED = 4096
 class Pace:
     """The turns of all requests with one model, and the places of conversations among those at once.
 
-    With `rps` requests are that many a second at most, evenly spaced. Without, nothing is held back until the service
-    throttles; what it took up to then says what it takes. `ceiling` is how many conversations there may be at once.
+    With `rps` no more requests go in any second. Without, nothing is held back until the service throttles; what it took up
+    to then says what it takes. From the first throttle on they are evenly spaced, as it may not like them in bursts.
+    `ceiling` is how many conversations there may be at once.
     """
 
     def __init__(self, clock: Clock, ceiling: int, rps: float | None = None) -> None:
@@ -49,6 +50,8 @@ class Pace:
         self.fastest = inf if rps is None else rps * (1 - MARGIN)
         self.rate = self.fastest
         """Requests a second."""
+        self.burst: deque[float] = deque(maxlen=max(1, int(rps or 1)))
+        """When the last so many requests went, which may go at once."""
         self.opens = -inf
         """When the next request may go."""
         self.queue = asyncio.Lock()
@@ -80,9 +83,13 @@ class Pace:
             while (seconds := self.opens - self.clock.now()) > 0:
                 await self.clock.sleep(seconds)
             now = self.clock.now()
-            if self.rate < inf:
+            if self.strain > -inf:
                 slot = self.opens if now - self.opens < LATE else now
                 self.opens = slot + 1 / self.rate
+            elif self.rate < inf:
+                self.burst.append(now)
+                if len(self.burst) == self.burst.maxlen:
+                    self.opens = self.burst[0] + self.burst.maxlen / self.rate
             return now
 
     def pause(self, seconds: float) -> None:

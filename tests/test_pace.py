@@ -146,33 +146,44 @@ def test_without_a_rate_nobody_waits() -> None:
     assert [0.0] * 50 == turns(Pace(SteadyClock(), 50), 50)
 
 
-def test_a_configured_rate_spaces_turns_evenly_and_stays_a_little_below_it() -> None:
-    assert pytest.approx([each / 9.6 for each in range(20)]) == turns(Pace(SteadyClock(), 1, 10.0), 20)
+def test_no_more_requests_go_in_any_second_than_configured() -> None:
+    span = 10 / 9.6
+    assert pytest.approx([0.0] * 10 + [span] * 10 + [2 * span] * 5) == turns(Pace(SteadyClock(), 1, 10.0), 25)
+    assert pytest.approx([0, 4 / 1.92, 8 / 1.92]) == turns(Pace(SteadyClock(), 1, 0.5), 3)
 
 
 def test_an_idle_time_is_not_made_up_for() -> None:
     async def go() -> list[float]:
-        pace = Pace(SteadyClock(), 1, 10.0)
+        pace = Pace(SteadyClock(), 1, 3.0)
         await pace.turn()
         await asyncio.sleep(60)
-        return [await pace.turn() for _turn in range(3)]
+        return [await pace.turn() - 60 for _turn in range(5)]
 
-    first, *rest = on_virtual_time(go())
-    assert pytest.approx([1 / 9.6, 2 / 9.6]) == [at - first for at in rest]
+    assert pytest.approx([0, 0, 0, 3 / 2.88, 3 / 2.88]) == on_virtual_time(go())
+
+
+def test_after_a_throttle_requests_are_evenly_spaced() -> None:
+    async def go() -> list[float]:
+        pace = Pace(SteadyClock(), 4, 20.0)
+        for _call in range(20):
+            pace.succeeded()
+        pace.throttled(1.0, await pace.turn())
+        return [await pace.turn() for _turn in range(4)]
+
+    times: list[float] = on_virtual_time(go())
+    assert pytest.approx([1.0, 1 + 1 / 18.24, 1 + 2 / 18.24, 1 + 3 / 18.24]) == times
 
 
 def test_a_wish_to_be_left_alone_pauses_everybody_also_those_who_wait_already() -> None:
     async def go() -> list[float]:
-        pace = Pace(SteadyClock(), 4, 2.0)
+        pace = Pace(SteadyClock(), 4, 1.0)
         await pace.turn()
         waiting = [asyncio.ensure_future(pace.turn()) for _each in range(3)]
         await asyncio.sleep(0.1)
-        pace.throttled(5.0)
+        pace.pause(5.0)
         return [await each for each in waiting]
 
-    times: list[float] = on_virtual_time(go())
-    assert pytest.approx(5.1) == times[0]
-    assert times == sorted(times) and times[2] - times[1] >= 0.5
+    assert pytest.approx([5.1, 5.1 + 1 / 0.96, 5.1 + 2 / 0.96]) == on_virtual_time(go())
 
 
 def test_a_rate_is_learnt_from_what_succeeded_and_recovers_slowly() -> None:
