@@ -125,12 +125,13 @@ class Selected:
     """The places of the chosen candidates in the order they are to be played, and the number each has in reports: its place
     among all that tags, text and rows choose, whatever part of them is played and in whatever order.
 
-    Of none, `reason` says in a sentence what left none.
+    Of none, `reason` says in a sentence what left none. `shared` is how many all shards play together, 0 if unknown.
     """
 
     places: tuple[int, ...]
     numbers: tuple[int, ...]
     reason: str = ""
+    shared: int = 0
 
     def __len__(self) -> int:
         return len(self.places)
@@ -165,7 +166,9 @@ def select(
             return Selected((), (), nothing_failed(past))
     if selection.failed_first:
         left.sort(key=lambda place: not was(candidates[place], past).unsuccessful)
-    return Selected(tuple(left), tuple(numbers[place] for place in left))
+    # What failed on the machines of the other shards is not known here.
+    shared = 0 if selection.last_failed else len(numbers)
+    return Selected(tuple(left), tuple(numbers[place] for place in left), shared=shared)
 
 
 UNKNOWN = Past("", 0)

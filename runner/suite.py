@@ -79,6 +79,7 @@ def run(
     connections: Iterable[Connection] | None = None,
     limits: Limits | None = None,
     fail_on_flaky: bool = False,
+    selected: int = 0,
     ledger: Ledgers | None = None,
     finished: Mapping[int, Sequence[Envelope]] = {},
     save_picture: SavePicture | None = None,
@@ -91,8 +92,9 @@ def run(
     """Play the jobs, begun in their order, and emit what happens, from SuiteStarted to SuiteEnded.
 
     Each job is looked up once, when its turn comes, and then forgotten; where that makes it, name all `connections` of the
-    jobs beforehand. What is in `finished`, by the job's number, is told again instead of being played. `trusted` says whether
-    a flow's code and URLs may be used; none may unless told. `ask` reaches the person at the terminal.
+    jobs beforehand. `selected` is how many this and the other shards play together, if it is known. What is in `finished`, by
+    the job's number, is told again instead of being played. `trusted` says whether a flow's code and URLs may be used; none
+    may unless told. `ask` reaches the person at the terminal.
     Raises ConnectionProblem before anything is emitted or sent. An exception that is a bug leaves after SuiteEnded.
     """
     suite = Suite(
@@ -102,6 +104,7 @@ def run(
         connections=(job.connection for job in jobs) if connections is None else connections,
         limits=limits or Limits(),
         fail_on_flaky=fail_on_flaky,
+        selected=selected,
         ledger=ledger,
         finished=finished,
         save_picture=save_picture,
@@ -124,6 +127,7 @@ class Suite:
     connections: Iterable[Connection]
     limits: Limits = field(default_factory=Limits)
     fail_on_flaky: bool = False
+    selected: int = 0
     ledger: Ledgers | None = None
     finished: Mapping[int, Sequence[Envelope]] = field(default_factory=dict)
     save_picture: SavePicture | None = None
@@ -184,6 +188,7 @@ class Suite:
             cases=len(self.jobs),
             simulated=any(target.simulated for target in self.targets.values()),
             fail_on_flaky=self.fail_on_flaky,
+            selected=self.selected,
         )
 
     # ── whose turn it is ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -340,6 +340,11 @@ def test_a_shard_of_the_failed_is_what_failed_of_the_shard() -> None:
         assert tuple(place for place in whole.places if place % 3 == 0) == again.places
 
 
+def test_a_shard_knows_how_many_all_play_unless_each_looks_back() -> None:
+    assert (2, 4) == (len(half := select(ALL, Selection(shard=Shard(1, 2)))), half.shared)
+    assert 0 == select(ALL, Selection(shard=Shard(1, 1), last_failed=True), PAST).shared
+
+
 def test_numbers_are_places_among_what_tags_texts_and_rows_choose() -> None:
     numbers = []
     for index in (1, 2):
