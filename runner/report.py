@@ -356,14 +356,11 @@ class Cases(Sequence[CaseReport]):
     """The conversations in their order, each folded when it is asked for."""
 
     def __init__(self, short: Mapping[int, Summary], shelf: Shelf, unfinished: Mapping[int, CaseReport]) -> None:
-        self.short = dict(sorted((*short.items(), *((number, summary(case)) for number, case in unfinished.items()))))
-        self.numbers = tuple(self.short)
+        short = dict(sorted((*short.items(), *((number, summary(case)) for number, case in unfinished.items()))))
+        self.numbers = tuple(short)
+        self.summaries = tuple(short.values())
         self.shelf = shelf
         self.unfinished = unfinished
-
-    @property
-    def summaries(self) -> tuple[Summary, ...]:
-        return tuple(self.short.values())
 
     def of(self, number: int) -> CaseReport:
         """The conversation with that number."""
