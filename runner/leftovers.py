@@ -165,7 +165,7 @@ class Sweep:
                 else:
                     self.tell(entry, Fate.LEFT, error.sentence)
             else:
-                self.tell(entry, fate, _("threads cannot be looked up") if fate is Fate.ORPHAN else "")
+                self.tell(entry, fate, "")
 
     async def delete_assistant(self, entry: Entry) -> tuple[Entry, Fate]:
         calls = self.calls()
@@ -178,8 +178,6 @@ class Sweep:
         return entry, Fate.DELETED
 
     async def delete_thread(self, entry: Entry) -> tuple[Entry, Fate]:
-        if not entry.id:
-            return entry, Fate.ORPHAN
         await self.calls().delete_thread(entry.id)
         self.deleted.add(entry.id)
         return entry, Fate.DELETED
@@ -227,6 +225,11 @@ async def sweep(
     looked up."""
     places: dict[Connection | str, list[tuple[Pages, Entry]]] = {}
     for pages, entry in going:
+        if entry.kind == THREAD and not entry.id:
+            tell(Thing(pages.path.stem, entry, Fate.ORPHAN, _("threads cannot be looked up")))
+            if forget:
+                note_down(pages, entry)
+            continue
         try:
             place: Connection | str = connection(entry)
         except ConnectionProblem as problem:
@@ -237,10 +240,8 @@ async def sweep(
 
         def note(entry: Entry, fate: Fate, reason: str, of: Mapping[str, Pages] = of) -> None:
             pages = of[entry.op]
-            if fate.final or (forget and fate is Fate.ORPHAN):
-                # What cannot be noted down is found gone the next time.
-                with suppress(OSError):
-                    pages.write({"record": "gone", "op": entry.op})
+            if fate.final:
+                note_down(pages, entry)
             tell(Thing(pages.path.stem, entry, fate, reason))
 
         try:
@@ -255,3 +256,9 @@ async def sweep(
             await Sweep(target, clock, note).all([entry for _pages, entry in found])
         finally:
             await target.close()
+
+
+def note_down(pages: Pages, entry: Entry) -> None:
+    """That it is gone; what cannot be noted down is found gone the next time."""
+    with suppress(OSError):
+        pages.write({"record": "gone", "op": entry.op})

@@ -146,7 +146,7 @@ class Report:
         if recent := self.count("recent"):
             self.say(ngettext("{count} thing is too recent", "{count} things are too recent", recent).format(count=recent))
         if self.count("orphan"):
-            self.say(_("threads cannot be listed; look for the operation id in `metadata.runflow_op`, if you can"))
+            self.say(_("what may be left has its operation id in `metadata.runflow_op`; `runflow clean --all` forgets it"))
         if dry_run:
             listed = self.count("listed")
             self.say(
@@ -158,11 +158,12 @@ class Report:
             self.say(_("there was nothing to clean up"))
             return
         self.say(
-            _("{deleted} deleted, {cancelled} cancelled, {gone} gone already; {left} left").format(
+            _("{deleted} deleted, {cancelled} cancelled, {gone} gone already; {left} left, {orphans} perhaps").format(
                 deleted=self.count("deleted"),
                 cancelled=self.count("cancelled"),
                 gone=self.count("ended", "never_made"),
-                left=self.left,
+                left=self.count("left"),
+                orphans=self.count("orphan"),
             )
         )
 

@@ -1,0 +1,87 @@
+"""Plays flows as `runflow run` does, with a ledger and an archive; and kills itself at any event or reply, if told to.
+
+    RUNFLOW_STATE_DIR=… python -m tests.player [--resume] [--keep] [--jobs N] [--kill event:N | --kill reply:N] FLOW…
+
+writes the report as JSON to standard output.
+"""
+
+import itertools
+import os
+import signal
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from runner import plan, resume, settings, suite
+from runner.clean import Redactor
+from runner.events import Envelope
+from runner.ledger import Book
+from runner.load import load
+from runner.report import Fold
+from runner.reporters import Audience
+from runner.reporters.json import Json
+from runner.state import state_folder
+from runner.suite import Job, Limits
+from runner.wire import assistant_api as wire
+
+NOTHING = 5
+
+
+def main() -> int:
+    parser = ArgumentParser()
+    parser.add_argument("flows", nargs="+")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--kill", default="never:0")
+    given = parser.parse_args()
+
+    found = settings.load(Path(), os.environ)
+    connection = settings.choose(None, environment=os.environ, settings=found)
+    state, project = state_folder(), found.folder
+    cases = [case for path in plan.collect(given.flows) for case in plan.cases(load(path), {})]
+    jobs = [Job(n, case, connection, resume.digest(case, connection, project)) for n, case in enumerate(cases, 1)]
+    archive = resume.unfinished(state, project) if given.resume else resume.begin(state, project)
+    if archive is None:
+        print("nothing to take up", file=sys.stderr)
+        return NOTHING
+
+    redact = Redactor([os.environ["DASHSCOPE_API_KEY"]]).redact
+    fold = Fold(archive)
+    audience = Audience(fold, (), redact)
+    book = Book(state / "ledger", redact=redact)
+    kind, _, at = given.kill.partition(":")
+    doomed = itertools.count(1)
+
+    def die(what: str) -> None:
+        if what == kind and next(doomed) == int(at):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def receive(envelope: Envelope) -> None:
+        die("event")
+        audience.receive(envelope)
+        archive.receive(envelope)
+
+    decode = wire.decode_json
+
+    def decode_json(data: bytes | str) -> object:
+        die("reply")
+        return decode(data)
+
+    wire.decode_json = decode_json
+    suite.run(
+        jobs,
+        receive,
+        environment=os.environ,
+        limits=Limits(jobs=given.jobs, keep=given.keep),
+        ledger=book,
+        finished=resume.finished(archive, jobs) if given.resume else {},
+    )
+    book.close()
+    report = fold.report()
+    sys.stdout.writelines(Json(fold, sys.stdout).pieces(report))
+    return report.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
