@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -26,7 +26,7 @@ from runner.model import (
 )
 from runner.targets import Capabilities, Connection, ConnectionProblem, StreamEvent, TargetError
 from runner.transport import httpx
-from runner.transport.network import TIMEOUTS, TooLarge, body_of, open_network, origin, unsafe
+from runner.transport.network import TIMEOUTS, Address, TooLarge, body_of, open_network, origin, unsafe
 from runner.transport.public import IMAGE_SECONDS, Unreachable, fetch, fetch_public
 from runner.wire import WireError
 from runner.wire import assistant_api as wire
@@ -65,16 +65,19 @@ class AssistantApi:
         self.key = key
         self.secrets = {key} if key else set()
         """What no message may quote: the key, and the credentials of plug-ins once they were sent."""
-        self.headers = {
-            "Host": httpx.URL(self.base_url).netloc.decode("ascii"),
+        self.base = httpx.URL(self.base_url)
+        self.root = self.base.raw_path.decode("ascii").rstrip("/")
+        headers = {
+            "Host": self.base.netloc.decode("ascii"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": f"runflow/{__version__}",
         }
         if key is not None:
-            self.headers["Authorization"] = f"Bearer {key}"
+            headers["Authorization"] = f"Bearer {key}"
         if connection.workspace:
-            self.headers["X-DashScope-WorkSpace"] = connection.workspace
+            headers["X-DashScope-WorkSpace"] = connection.workspace
+        self.headers = httpx.Headers(headers).raw
 
     @classmethod
     def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self:
@@ -187,7 +190,8 @@ class AssistantApi:
     ) -> AsyncGenerator[StreamEvent, None]:
         call = f"POST {path}"
         decoder = EventDecoder()
-        async with self.answer("POST", path, body=body, sample=sample) as response:
+        response = await self.answer("POST", path, body=body, sample=sample)
+        try:
             if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 run = await self.read(call, response, lambda payload: wire.decode_run(payload, body))
                 yield StreamEvent(f"thread.run.{run.status}", run)
@@ -197,6 +201,8 @@ class AssistantApi:
                     for event in decoder.feed(piece):
                         if told := self.understood(call, event, body):
                             yield told
+        finally:
+            await response.aclose()
 
     def understood(self, call: str, event: ServerEvent, sent: Mapping[str, object]) -> StreamEvent | None:
         if event.name == "error":
@@ -294,10 +300,12 @@ class AssistantApi:
         query: Mapping[str, str] | None = None,
         sample: Sample | None = None,
     ) -> Decoded:
-        async with self.answer(method, path, body=body, query=query, sample=sample) as response:
+        response = await self.answer(method, path, body=body, query=query, sample=sample)
+        try:
             return await self.read(f"{method} {path}", response, decode)
+        finally:
+            await response.aclose()
 
-    @asynccontextmanager
     async def answer(
         self,
         method: str,
@@ -306,22 +314,22 @@ class AssistantApi:
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str] | None = None,
         sample: Sample | None = None,
-    ) -> AsyncIterator[httpx.Response]:
-        """A successful answer whose body is still to be read."""
+    ) -> httpx.Response:
+        """A successful answer whose body is still to be read; who reads it closes it."""
         call = f"{method} {path}"
         self.secrets |= wire.tokens(body or {})
         request = self.request(method, path, body, query, sample)
         with self.faults(call):
             # A client around the transport would add redirects, cookies and credentials of its own, and half of the cost.
             response = await self.transport.handle_async_request(request)
+        if response.is_success:
+            return response
         try:
-            if not response.is_success:
-                with self.faults(call, response.status_code):
-                    refusal = b"".join([piece async for piece in body_of(response)])
-                raise self.refused(call, response.status_code, refusal, response.headers)
-            yield response
+            with self.faults(call, response.status_code):
+                refusal = b"".join([piece async for piece in body_of(response)])
         finally:
             await response.aclose()
+        raise self.refused(call, response.status_code, refusal, response.headers)
 
     def request(
         self,
@@ -331,20 +339,16 @@ class AssistantApi:
         query: Mapping[str, str] | None,
         sample: Sample | None,
     ) -> httpx.Request:
-        # httpx would find out the headers by itself, at half the cost of the whole call.
-        headers, content = self.headers, b""
+        # httpx would find out headers and address by itself, at more than the cost of sending them.
+        headers, content = list(self.headers), b""
         if body is not None:
             content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-            headers = {**headers, "Content-Type": "application/json"}
+            headers.append((b"Content-Type", b"application/json"))
         if method == "POST":
-            headers = {**headers, "Content-Length": str(len(content))}
-        request = httpx.Request(
-            method,
-            f"{self.base_url}{path}?{urlencode(query)}" if query else self.base_url + path,
-            headers=headers,
-            stream=httpx.ByteStream(content),
-            extensions=LIMITED if sample is None else {**LIMITED, "runflow.sample": sample},
-        )
+            headers.append((b"Content-Length", b"%d" % len(content)))
+        extensions = LIMITED if sample is None else {**LIMITED, "runflow.sample": sample}
+        request = httpx.Request(method, self.base, headers=headers, stream=httpx.ByteStream(content), extensions=extensions)
+        request.url = Address(self.base, self.root + (f"{path}?{urlencode(query)}" if query else path))
         request.read()
         return request
 

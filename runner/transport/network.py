@@ -12,7 +12,7 @@ import httpx
 from runner.hosts import is_loopback
 from runner.words import _
 
-__all__ = ["BODY_LIMIT", "TIMEOUTS", "TooLarge", "body_of", "open_client", "open_network", "origin", "unsafe"]
+__all__ = ["BODY_LIMIT", "TIMEOUTS", "Address", "TooLarge", "body_of", "open_client", "open_network", "origin", "unsafe"]
 
 BODY_LIMIT = 16_000_000
 """The longest body, in bytes after decoding."""
@@ -55,6 +55,38 @@ def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port; raises ValueError for what is no URL."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+class Address(httpx.URL):
+    """A path and query below an origin, both as they are sent. httpx takes an address apart for every call, which is a third of
+    what a request costs; here that is done when somebody asks for more than the way to it."""
+
+    def __init__(self, origin: httpx.URL, target: str) -> None:
+        self.origin = origin
+        self.target = target
+
+    @property
+    def raw_scheme(self) -> bytes:
+        return self.origin.raw_scheme
+
+    @property
+    def raw_host(self) -> bytes:
+        return self.origin.raw_host
+
+    @property
+    def port(self) -> int | None:
+        return self.origin.port
+
+    @property
+    def raw_path(self) -> bytes:
+        return self.target.encode("ascii")
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__") or "whole" in vars(self):
+            raise AttributeError(name)
+        whole = httpx.URL(f"{self.origin.scheme}://{self.origin.netloc.decode('ascii')}{self.target}")
+        vars(self).update(vars(whole), whole=whole)
+        return getattr(self, name)
 
 
 def open_network(base_url: str) -> httpx.AsyncBaseTransport:
