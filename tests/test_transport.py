@@ -11,7 +11,17 @@ import pytest
 
 from runner.clean import Redactor
 from runner.hosts import is_loopback
-from runner.transport.network import BODY_LIMIT, TooLarge, body_of, open_client, open_network, unsafe
+from runner.transport.connections import Connections
+from runner.transport.network import (
+    BODY_LIMIT,
+    Address,
+    Proxied,
+    TooLarge,
+    body_of,
+    open_client,
+    open_network,
+    unsafe,
+)
 from runner.transport.public import IMAGE_LIMIT, Unreachable, fetch_public, is_public
 from runner.transport.trace import SHOWN, Tracing
 from tests.engine_fixtures import Pieces, on_virtual_time
@@ -31,6 +41,7 @@ from tests.engine_fixtures import Pieces, on_virtual_time
         ("ftp://host.test/", "`ftp://host.test/` is not an address like https://host/api/v1"),
         ("host.test/api", "`host.test/api` is not an address like https://host/api/v1"),
         ("https://user:pass@host.test:x/", "`https://host.test:x/` is not an address like https://host/api/v1"),
+        ("https://300.1.1.1/", "`https://300.1.1.1/` is not an address like https://host/api/v1"),
         ("https://[::1", "`https://[::1` is not an address like https://host/api/v1"),
     ],
 )
@@ -77,6 +88,56 @@ def test_proxies_come_from_the_environment_but_not_for_loopback(monkeypatch: pyt
 
     asyncio.run(go())
     assert [b"GET http://host.test/ HTTP/1.1"] == [request.partition(b"\r\n")[0] for _number, request in asked]
+
+
+@pytest.mark.parametrize(
+    ("variables", "base", "proxied"),
+    [
+        ({}, "http://host.test", False),
+        ({"HTTP_PROXY": "http://p.test:1"}, "http://host.test", True),
+        ({"HTTP_PROXY": "http://p.test:1"}, "https://host.test", False),
+        ({"HTTPS_PROXY": "http://p.test:1"}, "https://host.test", True),
+        ({"ALL_PROXY": "http://p.test:1"}, "https://host.test", True),
+        ({"ALL_PROXY": "http://p.test:1"}, "https://127.0.0.1:8000", False),
+        ({"ALL_PROXY": "http://p.test:1"}, "http://localhost:8000", False),
+        ({"NO_PROXY": "host.test"}, "https://host.test", False),
+    ],
+)
+def test_calls_go_by_the_proxy_that_is_for_them(
+    variables: dict[str, str], base: str, proxied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert isinstance(open_network(base), Proxied if proxied else Connections)
+
+
+@pytest.mark.parametrize("target", ["/api/v1/threads/a%2Fb/runs", "/x?order=desc&after=m%201"])
+@pytest.mark.parametrize("base", ["http://127.0.0.1:8000/api", "https://bücher.test", "https://[::1]:8443/"])
+def test_an_address_is_the_same_as_httpx_would_read(base: str, target: str) -> None:
+    known = httpx.URL(base)
+    address = Address(known, target)
+    whole = httpx.URL(f"{known.scheme}://{known.netloc.decode()}{target}")
+    for part in (
+        "raw_scheme",
+        "raw_host",
+        "port",
+        "raw_path",
+        "scheme",
+        "host",
+        "netloc",
+        "path",
+        "query",
+        "params",
+        "userinfo",
+    ):
+        assert getattr(whole, part) == getattr(Address(known, target), part), part
+    assert (str(whole), whole, hash(whole)) == (str(address), address, hash(address))
+    assert whole == httpx.URL(Address(known, target))
+    with pytest.raises(AttributeError, match="nonsense"):
+        getattr(address, "nonsense")  # noqa: B009
 
 
 def test_a_redirect_is_not_followed() -> None:
