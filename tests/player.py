@@ -18,8 +18,7 @@ from runner.events import Envelope
 from runner.ledger import Book
 from runner.load import load
 from runner.report import Fold
-from runner.reporters import Audience
-from runner.reporters.json import Json
+from runner.reporters import Audience, open_reporter
 from runner.state import state_folder
 from runner.suite import Job, Limits
 from runner.wire import assistant_api as wire
@@ -79,7 +78,7 @@ def main() -> int:
     )
     book.close()
     report = fold.report()
-    sys.stdout.writelines(Json(fold, sys.stdout).pieces(report))
+    open_reporter("json", "-", fold, redact).close()
     return report.exit_code
 
 
