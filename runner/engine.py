@@ -349,7 +349,6 @@ class Conversation:
         while run.status == RunStatus.REQUIRES_ACTION:
             outputs = await self.answer(step, run)
             run = await self.submit(step, run, outputs)
-        self.patience.budget.take(run.usage.total_tokens if run.usage else 0)
         return run, self.clock.now() - began
 
     def sample(self, step: Step) -> Sample | None:
@@ -412,6 +411,8 @@ class Conversation:
                     break
                 seconds = pause(self.clock.now() - began, self.clock.random())
                 await self.clock.sleep(max(seconds, STRAINED_PAUSE) if self.patience.pace.strained else seconds)
+            if run.status in ENDED:
+                self.patience.budget.take(run.usage.total_tokens if run.usage else 0)
             if run.status in ENDED and run.status != RunStatus.COMPLETED and not expects_status(step.expect):
                 raise Trouble(ended_badly(run))
         return run
