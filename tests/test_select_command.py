@@ -1,0 +1,114 @@
+"""Selection through the installed command: what is played, what is remembered, and how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.test_cli import Ended, run
+
+FLOW = """\
+assistant: {{model: qwen-max}}
+tags: [{tags}]
+variables: {{word: hello}}
+cases: [{{row: one}}, {{row: two}}]
+steps:
+  - user: Say ${{row}}.
+    sample: hello, ${{row}}
+    expect: [contains: "${{word}}", contains: "${{row}}"]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "runflow.toml").write_text("", encoding="utf-8")
+    for name, tags in (("cat", "smoke, art"), ("dog", "smoke"), ("emu", "slow")):
+        (tmp_path / "flows" / f"{name}.yaml").write_text(FLOW.format(tags=tags), encoding="utf-8")
+    return tmp_path
+
+
+def play(folder: Path, *options: str, path: str = "flows") -> Ended:
+    return run(folder, path, "--target", "embedded", "--json", "report.json", *options)
+
+
+def numbered(folder: Path) -> list[tuple[int, str, str]]:
+    """Number, file and outcome of what was played, out of the report."""
+    cases = json.loads((folder / "report.json").read_text(encoding="utf-8"))["cases"]
+    return [(case["case"], f"{Path(case['path']).stem} {case['label']}", case["outcome"]) for case in cases]
+
+
+def kept(folder: Path) -> list[str]:
+    """What runflow left in its state folder."""
+    return sorted(path.name for path in (folder / "home" / "state").rglob("*"))
+
+
+LIST = """\
+1  flows/cat.yaml [one]  embedded  qwen-max  smoke, art
+2  flows/cat.yaml [two]  embedded  qwen-max  smoke, art
+3  flows/dog.yaml [one]  embedded  qwen-max  smoke
+4  flows/dog.yaml [two]  embedded  qwen-max  smoke
+5  flows/emu.yaml [one]  embedded  qwen-max  slow
+6  flows/emu.yaml [two]  embedded  qwen-max  slow
+"""
+
+
+def test_list_shows_what_would_be_played_and_plays_nothing(project: Path) -> None:
+    assert Ended(0, LIST, "") == run(project, "flows", "--target", "embedded", "--list")
+    assert [] == kept(project)
+    assert [] == [path for path in project.iterdir() if path.name not in ("flows", "runflow.toml")]
+
+
+def test_tags_texts_and_rows_narrow_each_other(project: Path) -> None:
+    ended = play(project, "--tag", "smoke", "-k", "not dog", "--case", "two")
+    assert 0 == ended.code, ended.stderr
+    assert [(1, "cat two", "passed")] == numbered(project)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--tag", "smok"], 5, "nothing selected: `--tag smok` leaves none of 6 conversations; did you mean `smoke`?"),
+        (["-k", "zebra"], 5, "nothing selected: `-k zebra` leaves none of 6 conversations"),
+        (["--shard", "1/9"], 5, "nothing selected: part 1 of 9 is empty, for there are 6 conversations"),
+        (["--last-failed"], 5, "nothing selected: `--last-failed` finds no record of an earlier run here"),
+        (["--case", "twoo"], 2, "`--case twoo`: no row is called so; did you mean `two`?"),
+        (["-k", "(cat"], 2, "`-k (cat`: `(` is not closed"),
+        (["--shard", "7/6"], 2, "`--shard 7/6`: there is no such part; of 6 parts, the first is 1"),
+    ],
+)
+def test_nothing_selected_and_mistakes_have_their_exit_codes(project: Path, options: list[str], code: int, said: str) -> None:
+    for listing in ([], ["--list"]):
+        ended = play(project, *options, *listing)
+        assert (code, True, "") == (ended.code, said in ended.stderr, ended.stdout), ended
+    assert not (project / "report.json").exists()
+    assert [] == kept(project)
+
+
+def test_what_failed_is_played_again_and_first(project: Path) -> None:
+    assert 1 == play(project, "-k", "dog", "--var", "word=zebra").code
+    assert 0 == play(project, "-k", "cat").code
+    listed = [
+        line.split()[:3]
+        for line in run(project, "flows", "--target", "embedded", "--failed-first", "--list").stdout.splitlines()
+    ]
+    assert [["3", "flows/dog.yaml", "[one]"], ["4", "flows/dog.yaml", "[two]"], ["1", "flows/cat.yaml", "[one]"]] == listed[:3]
+    # Named otherwise, from another folder, they are the same conversations.
+    state = str(project / "home" / "state")
+    ended = run(
+        project / "flows", ".", "--target", "embedded", "--last-failed", "--json", "../report.json", XDG_STATE_HOME=state
+    )
+    assert 0 == ended.code, ended.stderr
+    assert [(3, "dog one", "passed"), (4, "dog two", "passed")] == numbered(project)
+    ended = play(project, "--last-failed")
+    assert (5, True) == (ended.code, "of these conversations none failed when it was last played" in ended.stderr)
+
+
+def test_shards_play_everything_once_under_the_same_numbers(project: Path) -> None:
+    whole = [(1, "cat one"), (2, "cat two"), (3, "dog one"), (4, "dog two"), (5, "emu one"), (6, "emu two")]
+    played = []
+    for index in (1, 2, 3):
+        assert 0 == play(project, "--shard", f"{index}/3").code
+        played += [(number, name) for number, name, _outcome in numbered(project)]
+    assert whole == sorted(played)
+    assert 6 == len(played)
