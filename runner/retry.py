@@ -192,7 +192,9 @@ class Patient:
 
     async def create_assistant(self, assistant: Assistant) -> AssistantObject:
         if not has_room(assistant.metadata):
-            return await self.make_unmarked("assistant", lambda op: self.target.create_assistant(assistant, op))
+            return await self.make_unmarked(
+                "assistant", lambda op: self.target.create_assistant(assistant, op), lambda id: AssistantObject(id, "")
+            )
         return await self.make(
             "assistant",
             lambda op: self.target.create_assistant(assistant, op),
@@ -200,7 +202,7 @@ class Patient:
         )
 
     async def create_thread(self, setup: ThreadSetup | None) -> Thread:
-        thread = await self.make_unmarked("thread", lambda op: self.target.create_thread(setup, op))
+        thread = await self.make_unmarked("thread", lambda op: self.target.create_thread(setup, op), Thread)
         self.fresh = setup is None or not setup.messages
         return thread
 
@@ -280,8 +282,8 @@ class Patient:
             self.runs.add(made.id)
         return made
 
-    async def make_unmarked(self, kind: str, create: Callable[[str], Awaitable[Made]]) -> Made:
-        """Create something that cannot be looked up: where an answer is lost, something may be left."""
+    async def make_unmarked(self, kind: str, create: Callable[[str], Awaitable[Made]], named: Callable[[str], Made]) -> Made:
+        """Create something that cannot be looked up: where an answer is lost before its id came, something may be left."""
         self.patience.budget.check()
         op = ""
 
@@ -292,6 +294,8 @@ class Patient:
             try:
                 return await create(op)
             except TargetError as failure:
+                if failure.id:
+                    return self.done_all_the_same(named(failure.id), failure)
                 if doubtful(failure):
                     self.warn(orphan(kind, op))
                 else:
@@ -302,7 +306,7 @@ class Patient:
         self.note(made, op)
         return made
 
-    def done_all_the_same(self, found: Answer | None, failure: TargetError) -> Answer | None:
+    def done_all_the_same(self, found: Answer, failure: TargetError) -> Answer:
         if found is not None:
             self.warn(_("no good answer came, but it was done all the same: {reason}").format(reason=failure.sentence))
         return found

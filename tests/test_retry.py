@@ -223,6 +223,13 @@ def test_a_thread_whose_answer_got_lost_is_told_as_a_possible_orphan_and_made_ag
     assert set(seen.ops.values()) == set(seen.notes.open)
 
 
+def test_a_thread_whose_answer_broke_off_behind_its_id_is_used() -> None:
+    seen = served(flow(SAID), "cut@1/create_thread")
+    assert (Outcome.PASSED, 0, {}) == (seen.result.outcome, seen.left.total(), seen.notes.open)
+    assert (1, []) == (seen.transport.calls.count("POST /threads"), seen.again)
+    assert ["no good answer came, but it was done all the same: POST /threads: 200: not valid JSON"] == seen.result.warnings
+
+
 def test_a_thread_is_made_again_three_times_at_most() -> None:
     seen = served(flow(SAID), lost={"POST /threads": [LOST["reset"]() for _each in range(9)]})
     assert (Outcome.ERROR, 4) == (seen.result.outcome, seen.transport.calls.count("POST /threads"))

@@ -597,3 +597,26 @@ def test_how_long_a_service_asks_to_be_left_alone(headers: dict[str, str], secon
 def test_no_header_whatever_raises(written: str, date: str) -> None:
     seconds = retry_after({"retry-after": written, "retry-after-ms": date, "date": date})
     assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("data", "id"),
+    [
+        (b'{"id":"thread_1","object":"thr', "thread_1"),
+        (b' {"object": "thread", "created_at": 1795439621153, "deleted": null,\n "id": "thread_1"', "thread_1"),
+        (b'{"request_id":"q","id":"thread_', ""),
+        (b'{"metadata":{"id":"other"},"id":"thread_1"', ""),
+        (b'{"data":[{"id":"other"', ""),
+        (b'{"id":"a\\u002fb"', ""),
+        (b'{"id":"a b"', ""),
+        (b'{"id":7}', ""),
+        (b'["id"', ""),
+        (b"", ""),
+    ],
+)
+def test_the_id_of_an_object_whose_json_broke_off(data: bytes, id: str) -> None:
+    assert id == wire.begun_id(data)
+
+
+def test_reading_an_id_takes_no_time_however_long_the_json() -> None:
+    assert "" == wire.begun_id(b"{" + b'"a":"b",' * 200_000)

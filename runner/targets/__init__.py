@@ -73,7 +73,7 @@ class TargetError(Exception):
     how many seconds it asks to be left alone, if it does. `sent` is False when nothing can have reached the service, such as
     a refused connection; `timed_out` says that an answer was waited for in vain; `final` that no repetition helps, whatever
     the status, such as a page of HTML or a certificate that is not trusted. `note` says why it was not repeated, if that is
-    not plain.
+    not plain; `id` is that of an object whose answer broke off behind it.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class TargetError(Exception):
         self.timed_out = timed_out
         self.final = final
         self.note = ""
+        self.id = ""
 
     @property
     def sentence(self) -> str:

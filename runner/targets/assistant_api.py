@@ -353,17 +353,23 @@ class AssistantApi:
         return request
 
     async def read(self, call: str, response: httpx.Response, decode: Callable[[object], Decoded]) -> Decoded:
-        with self.faults(call, response.status_code):
-            data = b"".join([piece async for piece in body_of(response)])
-            kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            if kind and "json" not in kind:
-                raise TargetError(
-                    call,
-                    _("the answer is {kind} instead of JSON").format(kind=kind),
-                    status=response.status_code,
-                    final="html" in kind,
-                )
-            return decode(wire.decode_json(data))
+        pieces: list[bytes] = []
+        try:
+            with self.faults(call, response.status_code):
+                async for piece in body_of(response):
+                    pieces.append(piece)
+                kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+                if kind and "json" not in kind:
+                    raise TargetError(
+                        call,
+                        _("the answer is {kind} instead of JSON").format(kind=kind),
+                        status=response.status_code,
+                        final="html" in kind,
+                    )
+                return decode(wire.decode_json(b"".join(pieces)))
+        except TargetError as failure:
+            failure.id = wire.begun_id(b"".join(pieces[:2]))
+            raise
 
     def refused(self, call: str, status: int, data: bytes, headers: Mapping[str, str] = NO_HEADERS) -> TargetError:
         """The error an answer other than 2xx, or an `error` event, stands for."""

@@ -5,6 +5,7 @@ fields are ignored, and a tool call may be written in any of the ways seen. What
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from runner.model import (
@@ -31,6 +32,7 @@ from runner.words import _
 
 __all__ = [
     "Page",
+    "begun_id",
     "decode_assistant",
     "decode_deleted",
     "decode_delta",
@@ -58,6 +60,7 @@ OP = "runflow_op"
 """The key of our own id in the metadata of what we make."""
 PAIRS = 16
 """How much metadata a service keeps."""
+ID = re.compile(rb'\s*\{(?:\s*"\w+"\s*:\s*(?:"[^"\\]*"|\w+)\s*,)*?\s*"id"\s*:\s*"([!#-\[\]-~]+)"')
 
 # ── what is sent ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -154,6 +157,12 @@ def marked(metadata: Mapping[str, str] | None, op: str) -> Body | None:
     if op and has_room(metadata):
         return {**(metadata or {}), OP: op}
     return dict(metadata) if metadata else None
+
+
+def begun_id(data: bytes) -> str:
+    """The id of an object whose JSON broke off, empty when it did so before the id was over."""
+    found = ID.match(data)
+    return found[1].decode() if found else ""
 
 
 def without_op(body: Mapping[str, object]) -> Mapping[str, object]:
