@@ -1,8 +1,8 @@
 """Events as lines of JSON, and such lines as events again."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -57,7 +57,7 @@ def decode(lines: Iterable[str], first: int = 1) -> Iterator[Envelope]:
         if line.strip():
             try:
                 yield envelope(json.loads(line))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 raise Undecodable(
                     _("line {number} is not an event of {format}").format(number=number, format=Envelope.FORMAT)
                 ) from error
@@ -67,29 +67,48 @@ def envelope(line: object) -> Envelope:
     if not isinstance(line, dict) or line.pop("format") != Envelope.FORMAT:
         raise ValueError(line)
     case, sequence, time, name = (line.pop(each) for each in ("case", "sequence", "time", "event"))
-    return Envelope(typed(int, case), typed(int, sequence), typed(float, time), typed(KINDS[name], line))
+    kind: object = KINDS[name]
+    return Envelope(reader(int)(case), reader(int)(sequence), reader(float)(time), reader(kind)(line))
 
 
 @cache
-def hints_of(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def typed(kind: Any, value: Any) -> Any:
-    """`value`, out of JSON, as the type `kind` of an event's field. Raise ValueError or TypeError when it is not one."""
+def reader(kind: Any) -> Callable[[Any], Any]:
+    """What makes a value that comes out of JSON one of the type `kind` of an event's field, put together once for each type. It
+    raises ValueError, TypeError or OverflowError for a value that is none."""
     if isinstance(kind, type) and is_dataclass(kind):
-        hints = hints_of(kind)
-        if not isinstance(value, dict) or set(value) != {field.name for field in fields(kind)}:
-            raise ValueError(value)
-        return kind(**{name: typed(hints[name], item) for name, item in value.items()})
+        return record(kind)
     if get_origin(kind) is tuple:
+        return series(reader(get_args(kind)[0]))
+    if isinstance(kind, UnionType):
+        some = reader(next(each for each in get_args(kind) if each is not type(None)))
+        return lambda value: None if value is None else some(value)
+
+    def plain(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        raise TypeError(value)
+
+    return plain
+
+
+def record(kind: Any) -> Callable[[Any], Any]:
+    hints = get_type_hints(kind)
+    readers = [(name, reader(hints[name])) for name in kind.__match_args__]
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict) or len(value) != len(readers):
+            raise ValueError(value)
+        return kind(*[read_field(value[name]) for name, read_field in readers])
+
+    return read
+
+
+def series(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
         if not isinstance(value, list):
             raise TypeError(value)
-        return tuple(typed(get_args(kind)[0], item) for item in value)
-    if isinstance(kind, UnionType):
-        return None if value is None else typed(next(each for each in get_args(kind) if each is not type(None)), value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError(value)
-    return value
+        return tuple([item(each) for each in value])
+
+    return read

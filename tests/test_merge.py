@@ -158,6 +158,10 @@ GOOD = [encode(envelope) for envelope in kept("picture")]
         ([GOOD[0].replace('"time": 1', '"time": 1e99, "x": 1')], "{path}:1: this is not an event of runflow-events/1"),
         ([GOOD[0].replace('"time": 1795439621.0', '"time": NaN')], "{path}:1: a number in it cannot be meant"),
         ([GOOD[0].replace('"time": 1795439621.0', '"time": 1e300')], "{path}:1: a number in it cannot be meant"),
+        (
+            [GOOD[0].replace('"time": 1795439621.0', f'"time": {10**400}'), ""],
+            "{path}:1: this is not an event of runflow-events/1",
+        ),
         ([GOOD[0], GOOD[1].replace('"case": 1', '"case": -1')], "{path}:2: a number in it cannot be meant"),
         ([GOOD[0], GOOD[1].replace('"case": 1', '"case": 0')], "{path}:2: a number in it cannot be meant"),
         ([], "`{path}` tells of no run; `--events FILE` of `runflow run` writes what can be merged"),

@@ -19,7 +19,7 @@ class Json(WholeReport):
         head = dumps(as_mapping(report) | {"cases": []}, indent=2)
         yield head.removesuffix("[]\n}") + "["
         for number, case in enumerate(report.cases):
-            yield ("," if number else "") + f"\n{dumps(case, indent=2)}".replace("\n", "\n    ")
+            yield ("," if number else "") + f"\n    {dumps(case)}"
         yield "\n  ]\n}\n" if report.summaries else "]\n}\n"
 
 
