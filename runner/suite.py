@@ -142,8 +142,8 @@ class Suite:
     targets: dict[Connection, Target] = field(default_factory=dict)
     folders: Folders = field(default_factory=Folders)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    parked: set[asyncio.Task[object]] = field(default_factory=set)
-    """Conversations that wait for their turn at the service, and have not begun."""
+    parked: int = 0
+    """How many conversations wait for a place of their model, and have not begun."""
     playing: set[asyncio.Task[object]] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever another conversation may perhaps begin."""
@@ -223,8 +223,8 @@ class Suite:
     async def turn(self) -> bool:
         """Wait until one more conversation may be begun; False when none may."""
         while not self.stopped:
-            if len(self.playing) < self.limits.jobs and len(self.parked) < PARKED:
-                return self.may_spend()
+            if len(self.playing) < self.limits.jobs and self.parked < PARKED:
+                return True
             self.changed.clear()
             await self.changed.wait()
         return False
@@ -281,25 +281,22 @@ class Suite:
     async def play_job(self, job: Job, folder: str, slots: asyncio.Semaphore) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.parked.add(task)
         pace = self.paces.of(job.connection, job.case.flow.assistant.model or "")
+        self.parked += 1
         try:
             async with pace.place(), slots:
-                self.parked.discard(task)
+                self.parked -= 1
                 if self.stopped or not self.may_spend():
                     self.leave_out(job)
                     return
                 self.playing.add(task)
                 await self.play_case(job, folder, pace)
         except asyncio.CancelledError:
-            if not self.stopped:
+            if not self.cut:
                 raise
-            if task in self.parked:
-                self.leave_out(job)
         except Exception as bug:
             self.fail(bug)
         finally:
-            self.parked.discard(task)
             self.playing.discard(task)
             self.changed.set()
 
@@ -397,12 +394,13 @@ class Suite:
         """Begin no further conversation; with `cut` cancel those under way, which then clean up."""
         self.stopped = self.stopped or why
         self.changed.set()
-        cancelled = set(self.parked)
         if cut and not self.cut:
             self.cut = why
             self.early = self.early or bool(self.playing)
-            cancelled |= self.playing
-        for task in cancelled:
+            self.cancel()
+
+    def cancel(self) -> None:
+        for task in self.playing:
             task.cancel()
 
     def fail(self, bug: Exception) -> None:
@@ -414,9 +412,8 @@ class Suite:
         if not self.signal:
             self.signal = number
             self.stop(_("interrupted"), cut=True)
-            return
-        for task in self.playing:
-            task.cancel()
+        else:
+            self.cancel()
 
     @contextmanager
     def signals(self) -> Iterator[None]:
