@@ -316,6 +316,8 @@ class Patient:
             await self.ledger.intend(kind, op, parent)
 
     def note(self, made: AssistantObject | Thread | Run, op: str) -> None:
+        if not made.id:
+            return
         self.ops[made.id] = op
         if self.ledger is not None:
             self.ledger.made(op, made.id)

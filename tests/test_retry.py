@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -451,6 +452,24 @@ def test_a_connection_that_was_refused_is_tried_again_without_a_look() -> None:
     ] == [event for event in events if isinstance(event, Retried)]
 
 
+def test_a_certificate_that_is_not_trusted_is_an_error_after_one_request() -> None:
+    class Selfsigned(Losing):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            self.asked.append((0, request.method))
+            refused = ssl.SSLCertVerificationError("refused")
+            refused.verify_message = "self-signed certificate"
+            raise httpx.ConnectError("all attempts failed") from refused
+
+    async def go() -> list[str]:
+        transport = Selfsigned(Service(), {})
+        target = InProcess(transport, Connection("embedded", BASE_URL, "for tests"))
+        await play(Case(flow(SAID), "", {}), target, lambda _event: None, clock=SteadyClock())
+        await target.close()
+        return transport.calls
+
+    assert ["POST"] == on_virtual_time(go())
+
+
 # ── how long it takes ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -506,6 +525,23 @@ def test_no_pause_goes_beyond_the_step_and_none_beyond_the_conversation() -> Non
     assert step.result.steps[0][2].startswith("POST /threads/") and "429 Throttling.RateQuota" in step.result.steps[0][2]
     whole = served(flow(SAID, timeout=20.0), "429:30/create_assistant")
     assert (["POST /assistants"], 0.0) == (whole.transport.calls, whole.result.seconds)
+
+
+def test_a_turn_that_does_not_come_in_time_ends_the_step() -> None:
+    def shared(clock: LoopClock) -> Patience:
+        patience = alone()(clock)
+        asyncio.get_running_loop().call_later(0.01, patience.pace.pause, 60)
+        return patience
+
+    seen = served(flow(Step(user="Draw a cat.", timeout=20.0)), patience=shared)
+    assert [(1, "error", "the run was still `queued` after 20 s")] == seen.result.steps
+    # What was made is deleted as soon as the service may be asked again, the run at once.
+    assert ["POST /threads/*/runs/*/cancel", "GET /threads/*/runs/*", "DELETE /threads/*", "DELETE /assistants/*"] == (
+        seen.transport.calls[-4:]
+    )
+    assert pytest.approx(20.0) == seen.transport.times("POST /threads/*/runs/*/cancel")[0]
+    assert pytest.approx(60.01) == seen.transport.times("DELETE /threads/*")[0]
+    assert 0 == seen.left.total()
 
 
 def test_after_a_throttle_a_run_is_polled_once_a_second_at_most() -> None:
