@@ -298,8 +298,8 @@ class Ledger:
 
     async def intend(self, kind: str, op: str, parent: str = "") -> None:
         """Note down that one of ASSISTANT, THREAD or RUN is about to be made, and return when that is on disk. `op` is what
-        the service is told to keep in its metadata, `parent` the thread of a run. Raise Unwritable: then nothing may be made.
-        """
+        the service is told to keep in its metadata, `parent` the thread of a run. Raise Unwritable; whatever is raised,
+        nothing may be made then."""
         at = self.connection
         self.book.announce(
             {
@@ -319,7 +319,11 @@ class Ledger:
             self.runs[op] = parent
         else:
             self.ids[op] = ""
-        await self.book.settled()
+        try:
+            await self.book.settled()
+        except BaseException:
+            self.gone(op)
+            raise
 
     def made(self, op: str, id: str) -> None:
         """It was made, and the service calls it `id`."""

@@ -1,6 +1,7 @@
-"""Plays flows as `runflow run` does, with a ledger and an archive; and kills itself at any event or reply, if told to.
+"""Plays flows as `runflow run` does, with a ledger and an archive; and kills itself at any event or reply, or
+sends itself another signal, if told to.
 
-    RUNFLOW_STATE_DIR=… python -m tests.player [--resume] [--keep] [--jobs N] [--kill event:N | --kill reply:N] FLOW…
+    RUNFLOW_STATE_DIR=… python -m tests.player [--resume] [--keep] [--jobs N] [--kill event:N|reply:N [--signal N]] FLOW…
 
 writes the report as JSON to standard output.
 """
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--kill", default="never:0")
+    parser.add_argument("--signal", type=int, default=int(signal.SIGKILL))
     given = parser.parse_args()
 
     found = settings.load(Path(), os.environ)
@@ -54,7 +56,7 @@ def main() -> int:
 
     def die(what: str) -> None:
         if what == kind and next(doomed) == int(at):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), given.signal)
 
     def receive(envelope: Envelope) -> None:
         die("event")

@@ -202,6 +202,9 @@ def test_nobody_else_stops_waiting_when_one_does(tmp_path: Path, disk: Disk) -> 
         assert first.cancelled()
 
     asyncio.run(go())
+    [path] = written(tmp_path)
+    # Who stops waiting makes nothing.
+    assert ["op-2"] == list(entries(path.read_bytes().splitlines()))
     book.close()
 
 
