@@ -98,7 +98,7 @@ def test_golden(case: Path, tmp_path: Path) -> None:
 
 
 def test_no_golden_folder_gets_lost() -> None:
-    assert len(golden()) >= 104
+    assert len(golden()) >= 111
 
 
 # ── exit codes ───────────────────────────────────────────────────────────────────────────────────────────────────────
