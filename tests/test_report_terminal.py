@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
@@ -379,6 +380,18 @@ def test_a_suite_on_a_terminal_shows_how_far_it_is_and_what_is_under_way() -> No
         "  ⠴ c10 · 2.5 s",
         "  … and 3 more",
     ] == told.terminal.running()
+
+
+def test_what_an_earlier_run_played_says_nothing_about_the_time_left() -> None:
+    told = Told(5)
+    for number in (1, 2):
+        for envelope in enveloped(passing(number)):
+            told.audience.receive(replace(envelope, time=1.0))
+    told.now = 2.0
+    told.tell(*passing(3))
+    assert ["", "  3 of 5 done · 3 passed · 0 failed · 0 errors"] == told.terminal.running()
+    told.tell(*passing(4))
+    assert ["", "  4 of 5 done · 4 passed · 0 failed · 0 errors · about 1 s left"] == told.terminal.running()
 
 
 def test_a_conversation_tried_again_is_at_its_beginning() -> None:

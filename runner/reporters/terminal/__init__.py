@@ -126,7 +126,7 @@ class Terminal:
 
     def receive(self, envelope: Envelope) -> None:
         if isinstance(envelope.event, SuiteStarted):
-            self.view = self.view_of(envelope.event)
+            self.view = self.view_of(envelope.event, envelope.time)
             self.screen.start()
             below = [""] if isinstance(self.view, Overview) and not (self.quiet or self.merged) else []
             self.screen.print(heading(envelope.event, self.look) + below)
@@ -135,9 +135,9 @@ class Terminal:
             if isinstance(envelope.event, SuiteEnded) or self.clock() - self.printed >= self.pause:
                 self.catch_up(self.view)
 
-    def view_of(self, started: SuiteStarted) -> View:
+    def view_of(self, started: SuiteStarted, since: float) -> View:
         if started.cases > 1 and not self.verbose:
-            return Overview(started, self.fold, self.look, self.quiet, self.clock)
+            return Overview(started.cases, since, self.fold, self.look, self.quiet, self.clock)
         return Conversations(self.fold, self.look, self.verbose, self.quiet, self.clock)
 
     @property

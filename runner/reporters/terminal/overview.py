@@ -16,7 +16,6 @@ from runner.events import (
     Retried,
     StepEnded,
     StepStarted,
-    SuiteStarted,
 )
 from runner.model import Outcome
 from runner.report import Fold, Summary
@@ -42,6 +41,8 @@ class Doing:
     operation: str = ""
     attempt: int = 1
     line: str | None = None
+    told_again: bool = False
+    """It was played by an earlier run, which this one goes on with."""
 
 
 class Overview:
@@ -50,8 +51,9 @@ class Overview:
     Only those under way are kept, and those that wait.
     """
 
-    def __init__(self, started: SuiteStarted, fold: Fold, look: Look, quiet: bool, clock: Callable[[], float]) -> None:
-        self.planned = started.cases
+    def __init__(self, planned: int, since: float, fold: Fold, look: Look, quiet: bool, clock: Callable[[], float]) -> None:
+        self.planned = planned
+        self.since = since
         self.fold = fold
         self.look = look
         self.paint = Painter(look)
@@ -62,13 +64,14 @@ class Overview:
         """The first one; where another has the same model and target, they are not named."""
         self.doing: dict[int, Doing] = {}
         self.outcomes = dict.fromkeys(Outcome, 0)
+        self.played = 0
 
     def receive(self, envelope: Envelope) -> None:
         event = envelope.event
         if isinstance(event, CaseStarted):
             self.usual = self.usual or event
             name = f"{event.flow} [{event.label}]" if event.label else event.flow
-            self.doing[envelope.case] = Doing(one_line(name), event.steps, self.clock())
+            self.doing[envelope.case] = Doing(one_line(name), event.steps, self.clock(), told_again=envelope.time < self.since)
         elif isinstance(event, CaseEnded):
             self.end(envelope.case)
         elif doing := self.doing.get(envelope.case):
@@ -79,6 +82,7 @@ class Overview:
         if doing is None or summary is None:
             return
         self.outcomes[Outcome(summary.outcome)] += 1
+        self.played += not doing.told_again and summary.outcome not in {Outcome.SKIPPED, Outcome.NOT_RUN}
         silent = summary.outcome == Outcome.NOT_RUN or (self.quiet and summary.outcome in QUIET)
         doing.line = "" if silent else line(summary, self.paint, self.usual)
 
@@ -128,10 +132,9 @@ class Overview:
 
     def left(self, done: int) -> str:
         """How long it will take yet, if those still to come take as long as those that have ended."""
-        played = done - self.outcomes[Outcome.SKIPPED] - self.outcomes[Outcome.NOT_RUN]
-        if played < 2 or done >= self.planned:
+        if self.played < 2 or done >= self.planned:
             return ""
-        seconds = (self.clock() - self.began) / played * (self.planned - done)
+        seconds = (self.clock() - self.began) / self.played * (self.planned - done)
         time = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
         return _("about {time} left").format(time=time)
 
