@@ -166,9 +166,7 @@ class Pace:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn in self.waiting:
-                self.waiting.remove(turn)
-            elif not turn.cancelled():
+            if not turn.cancelled():
                 # It had the place already, and leaves it to the next one.
                 self.inside -= 1
                 self.admit()

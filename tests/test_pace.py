@@ -174,6 +174,21 @@ def test_after_a_throttle_requests_are_evenly_spaced() -> None:
     assert pytest.approx([1.0, 1 + 1 / 18.24, 1 + 2 / 18.24, 1 + 3 / 18.24]) == times
 
 
+def test_a_loop_that_is_late_does_not_shift_all_turns_after_it() -> None:
+    class Late(SteadyClock):
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.sleep(seconds + 0.01)
+
+    async def go() -> list[float]:
+        pace = Pace(Late(), 4)
+        for _call in range(20):
+            pace.succeeded()
+        pace.throttled(1.0, await pace.turn())
+        return [await pace.turn() for _turn in range(4)]
+
+    assert pytest.approx([1.01 + each / 19.2 for each in range(4)]) == on_virtual_time(go())
+
+
 def test_a_wish_to_be_left_alone_pauses_everybody_also_those_who_wait_already() -> None:
     async def go() -> list[float]:
         pace = Pace(SteadyClock(), 4, 1.0)
@@ -214,6 +229,17 @@ def test_a_rate_that_a_single_throttle_speaks_for_recovers_fast() -> None:
         return rates
 
     assert [1.0, 1.5, 2.0] == on_virtual_time(go())
+
+
+def test_the_third_throttle_is_believed_however_little_had_succeeded() -> None:
+    async def go() -> list[bool]:
+        pace, doubted = Pace(SteadyClock(), 4), []
+        for _throttle in range(4):
+            pace.throttled(0.0, await pace.turn())
+            doubted.append(pace.doubted)
+        return doubted
+
+    assert [True, True, False, False] == on_virtual_time(go())
 
 
 def test_a_limit_a_minute_is_learnt_from_the_pause_it_takes() -> None:

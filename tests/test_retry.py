@@ -27,7 +27,7 @@ from runner.plan import Case
 from runner.retry import Passing, Patience, Patient, RetryBudget, passing
 from runner.targets import Connection, TargetError
 from runner.transport.embedded import BASE_URL, EmbeddedTransport
-from tests.engine_fixtures import Played, SteadyClock, expect, flow, on_virtual_time
+from tests.engine_fixtures import Played, SteadyClock, expect, flow, on_virtual_time, page
 from tests.test_engine_tools import InProcess, LoopTime, UnluckyClock
 
 SAID = Step(user="Draw a cat.", expect=(expect("contains", "cat"),))
@@ -126,6 +126,7 @@ def served(
     notes: Notes | None = None,
     patience: Callable[[LoopClock], Patience] | None = None,
     latency: float = 0,
+    kind: type[Losing] = Losing,
     **more: Any,
 ) -> Seen:
     """Play a flow against the embedded service and look into its store before it is closed."""
@@ -134,7 +135,7 @@ def served(
 
     async def go() -> Seen:
         service = Service(clock=LoopTime(), latency=latency, faults=[parse(fault) for fault in faults])
-        transport = Losing(service, {call: list(errors) for call, errors in (lost or {}).items()}, forgetful)
+        transport = kind(service, {call: list(errors) for call, errors in (lost or {}).items()}, forgetful)
         target = InProcess(transport, Connection("embedded", BASE_URL, "for tests"))
         made: list[tuple[list[stored.Run], list[stored.Message]]] = []
         events: list[Event] = []
@@ -295,6 +296,31 @@ def test_what_cannot_be_looked_up_is_not_sent_again(fault: str, reason: str) -> 
         calls.count("GET /threads/*/runs"),
     )
     assert reason == told
+
+
+def test_what_cannot_be_looked_up_stays_in_the_ledger() -> None:
+    class Blind(Losing):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "GET":
+                return httpx.Response(400, json={"code": "No", "message": "no"})
+            return await super().handle_async_request(request)
+
+    seen = served(flow(SAID), lost={"POST /assistants": [LOST["reset"]()]}, kind=Blind)
+    assert (Outcome.ERROR, {"assistant": 1}) == (seen.result.outcome, +seen.left)
+    assert list(seen.ops.values()) == list(seen.notes.open)
+
+
+def test_a_run_that_shows_only_after_the_service_refused_a_second_one_is_found() -> None:
+    class Slow(Losing):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answer = await super().handle_async_request(request)
+            if self.calls.count("GET /threads/*/runs") == 1 and self.calls[-1] == "GET /threads/*/runs":
+                return httpx.Response(200, json=page())
+            return answer
+
+    seen = served(flow(SAID), lost={"POST /threads/*/runs": [LOST["reset"]()]}, kind=Slow, latency=3)
+    assert (Outcome.PASSED, 1) == (seen.result.outcome, len(seen.runs))
+    assert 2 == seen.transport.calls.count("POST /threads/*/runs") == seen.transport.calls.count("GET /threads/*/runs")
 
 
 # ── our ids ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -506,6 +532,26 @@ def test_a_wish_for_two_seconds_is_granted_and_a_little_more(call: str, clock: L
     first, again, *_more = seen.transport.times(names[call])
     assert Outcome.PASSED == seen.result.outcome
     assert 2.0 <= round(again - first, 9) <= 2.3
+
+
+@pytest.mark.parametrize("fault", ["503:2", "429:2"])
+def test_a_wish_to_be_left_alone_holds_for_all_who_share_the_pace(fault: str) -> None:
+    opened: list[float] = []
+    others: list[asyncio.Future[None]] = []
+
+    def shared(clock: LoopClock) -> Patience:
+        patience = alone()(clock)
+
+        async def other() -> None:
+            await asyncio.sleep(0.2)
+            await patience.pace.turn()
+            opened.append(clock.now())
+
+        others.append(asyncio.ensure_future(other()))
+        return patience
+
+    served(flow(SAID), f"{fault}@1/list_messages", patience=shared)
+    assert pytest.approx([2.05]) == opened
 
 
 def test_a_wish_for_a_day_ends_the_conversation_at_once() -> None:
