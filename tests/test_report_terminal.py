@@ -117,8 +117,8 @@ def test_ascii_has_words_for_our_signs() -> None:
 @QUICK
 @given(streams())
 def test_nothing_raw_and_no_command_whatever_they_say(envelopes: list[Envelope]) -> None:
-    for verbose in (False, True):
-        text = plain(envelopes, verbose=verbose)
+    for options in ({}, {"verbose": True}, {"quiet": True}, {"merged": True}):
+        text = plain(envelopes, "utf-8", **options)
         assert not {char for char in text if unicodedata.category(char) == "Cc"} - {"\n"}
         assert not re.search("[\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff]", text)
         assert not re.search(r"(?m)^\s*(::|##)|##\[|##vso\[", text)
