@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field, replace
-from functools import lru_cache
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from runner.archive import Archive
@@ -27,11 +27,11 @@ from runner.values import dataclass
 from runner.variables import ENVIRONMENT
 
 if TYPE_CHECKING:
-    from runner.model import Flow
+    from runner.model import Expectation, Flow
     from runner.plan import Case
     from runner.targets import Connection
 
-__all__ = ["Finished", "begin", "digest", "finished", "unfinished"]
+__all__ = ["Digests", "Finished", "begin", "finished", "unfinished"]
 
 MOST = 5
 """How many archives of a project are kept."""
@@ -54,39 +54,59 @@ class Job(Protocol):
 # ── what decides what is played ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def digest(case: "Case", connection: "Connection", project: Path) -> str:
+class Digests:
     """What stands for everything that decides what is played: which conversation of the project it is, the bytes of its flow
     and of all that the flow takes in or runs, its values, and where it goes. Values out of the environment are left out, as
-    they are secrets. Raise OSError when a file cannot be read."""
-    flow = case.flow
-    whole = [
-        place(flow.path, project),
-        case.label,
-        content(flow),
-        flow.timeout,
-        {name: value for name, value in case.variables.items() if not name.startswith(ENVIRONMENT)},
-        [connection.target, connection.base_url, connection.workspace, connection.streaming],
-    ]
-    return hashed(json.dumps(whole, sort_keys=True).encode())[:32]
+    they are secrets.
+
+    Files are looked at once for all the rows of a flow that follow each other.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.latest: tuple[Path, list[str]] | None = None
+
+    def of(self, case: "Case", connection: "Connection") -> str:
+        flow = case.flow
+        if self.latest is None or self.latest[0] != flow.path:
+            self.latest = flow.path, content(flow)
+        whole = [
+            place(flow.path, self.project),
+            case.label,
+            self.latest[1],
+            flow.timeout,
+            {name: value for name, value in case.variables.items() if not name.startswith(ENVIRONMENT)},
+            [connection.target, connection.base_url, connection.workspace, connection.streaming],
+        ]
+        return hashed(json.dumps(whole, sort_keys=True).encode())[:32]
 
 
 def content(flow: "Flow") -> list[str]:
-    """The files of a flow, each as a hash."""
+    """The files of a flow, each as a hash: itself, what it takes in, what it runs, and what its checks look at."""
+    paths = [flow.path, *flow.taken]
+    paths += [
+        flow.path.parent / name for name in judged_by((*flow.expect, *(each for step in flow.steps for each in step.expect)))
+    ]
     if needs(flow):
         with suppress(TrustProblem):
-            return [fingerprint(flow)]
-    return [of_file(path, *changed(path)) for path in (flow.path, *flow.taken)]
+            return [fingerprint(flow), *map(hash_of, paths)]
+    return [hash_of(path) for path in paths]
 
 
-def changed(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
+def judged_by(expectations: Iterable["Expectation"]) -> Iterator[str]:
+    """The files that checks look at, those within other checks included."""
+    for each in expectations:
+        yield from getattr(each.check, "files", tuple)()
+        inner = getattr(each.check, "value", None)
+        yield from judged_by(part for part in (inner if isinstance(inner, tuple) else ()) if hasattr(part, "check"))
 
 
-@lru_cache(maxsize=64)
-def of_file(path: Path, _changed: int, _size: int) -> str:
-    """The hash of a file that the rows of a flow, or many flows, share."""
-    return hashed(path.read_bytes())
+def hash_of(path: Path) -> str:
+    """A file that is gone by now is none that anything can be like."""
+    try:
+        return hashed(path.read_bytes())
+    except OSError:
+        return token_hex(32)
 
 
 def hashed(data: bytes) -> str:

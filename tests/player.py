@@ -41,7 +41,8 @@ def main() -> int:
     connection = settings.choose(None, environment=os.environ, settings=found)
     state, project = state_folder(), found.folder
     cases = [case for path in plan.collect(given.flows) for case in plan.cases(load(path), {})]
-    jobs = [Job(n, case, connection, resume.digest(case, connection, project)) for n, case in enumerate(cases, 1)]
+    digests = resume.Digests(project)
+    jobs = [Job(n, case, connection, digests.of(case, connection)) for n, case in enumerate(cases, 1)]
     archive = resume.unfinished(state, project) if given.resume else resume.begin(state, project)
     if archive is None:
         print("nothing to take up", file=sys.stderr)

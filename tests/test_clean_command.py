@@ -3,8 +3,10 @@
 import itertools
 import json
 import re
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -249,3 +251,18 @@ def test_only_what_is_listed_is_deleted(here: Place) -> None:
     assert 4 == len(here.held())
     assert 0 == here.clean("--all").code
     assert 2 == len(here.held())
+
+
+# ── what cannot be noted down ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_made_that_cannot_be_noted_down(here: Place) -> None:
+    here.state.mkdir()
+    (here.state / "ledger").write_text("a file")
+    ended = here.play("a.yaml")
+    assert 4 == ended.code
+    [case] = json.loads(ended.stdout)["cases"]
+    reason = f"nothing is made, as it could not be noted down in {here.state / 'ledger'}: File exists"
+    assert ("error", reason) == (case["outcome"], case["reason"])
+    with closing(sqlite3.connect(here.folder / "service.db")) as database:
+        assert [] == database.execute("SELECT * FROM sqlite_sequence WHERE name = 'object'").fetchall()

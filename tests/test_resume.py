@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from runner import plan, resume
 from runner.archive import Archive
+from runner.embedded.picture import draw
 from runner.events import CaseEnded, Envelope, SuiteEnded, SuiteStarted
 from runner.history import folder_name
 from runner.load import load
@@ -273,7 +274,8 @@ steps:
 
 def digests(project: Path, name: str = "a.yaml", **changed: object) -> list[str]:
     cases = plan.cases(load(project / name), {})
-    return [resume.digest(case, replace(HERE, **changed), project) for case in cases]  # type: ignore[arg-type]
+    made = resume.Digests(project)
+    return [made.of(case, replace(HERE, **changed)) for case in cases]  # type: ignore[arg-type]
 
 
 def test_a_digest_changes_with_all_that_decides_what_is_played(tmp_path: Path) -> None:
@@ -314,7 +316,7 @@ def test_a_digest_does_not_depend_on_where_one_stands_or_why_a_service_was_chose
     before = digests(tmp_path, reason="one")
     monkeypatch.chdir(tmp_path)
     cases = plan.cases(load(Path("a.yaml")), {})
-    assert before == [resume.digest(case, HERE, Path()) for case in cases]
+    assert before == [resume.Digests(Path()).of(case, HERE) for case in cases]
 
 
 def test_a_digest_knows_the_python_that_a_flow_runs_and_no_secret(tmp_path: Path) -> None:
@@ -323,10 +325,23 @@ def test_a_digest_knows_the_python_that_a_flow_runs_and_no_secret(tmp_path: Path
     (tmp_path / "a.yaml").write_text(f"assistant:\n  model: m\n  tools:\n{tool}steps:\n  - user: Hello ${{env.WHO}}\n")
     [case] = plan.cases(load(tmp_path / "a.yaml", ["WHO"]), {})
     one, two = (replace(case, variables={**case.variables, "env.WHO": who}) for who in ("me", "you"))
-    before = resume.digest(one, HERE, tmp_path)
-    assert before == resume.digest(two, HERE, tmp_path)
+    before = resume.Digests(tmp_path).of(one, HERE)
+    assert before == resume.Digests(tmp_path).of(two, HERE)
     (tmp_path / "tools.py").write_text("def order(): pass\n")
-    assert before != resume.digest(one, HERE, tmp_path)
+    assert before != resume.Digests(tmp_path).of(one, HERE)
+
+
+def test_a_digest_knows_the_pictures_that_a_flow_is_judged_by(tmp_path: Path) -> None:
+    (tmp_path / "golden.png").write_bytes(draw("a cat"))
+    checks = "      - any:\n          - image: {like: golden.png}\n          - contains: cat\n"
+    (tmp_path / "a.yaml").write_text(f"assistant:\n  model: m\nsteps:\n  - user: Hello\n    expect:\n{checks}")
+    before = digests(tmp_path)
+    assert before == digests(tmp_path)
+    case = plan.cases(load(tmp_path / "a.yaml"), {})[0]
+    (tmp_path / "golden.png").write_bytes(draw("a dog"))
+    assert before != digests(tmp_path)
+    (tmp_path / "golden.png").unlink()
+    assert resume.Digests(tmp_path).of(case, HERE) != resume.Digests(tmp_path).of(case, HERE)
 
 
 # ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
