@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 
 from runner.clean import Redactor
+from runner.cli.reports import NAMES
 from runner.events import AnswerReceived, Envelope, Event, StepEnded, StepStarted, SuiteEnded
 from runner.ndjson import KINDS, Undecodable, as_mapping, decode
 from runner.registry import reporters
@@ -47,8 +48,8 @@ def document(name: str, envelopes: Iterable[Envelope]) -> str:
     return told(lambda stream, fold: open_reporter(name, "-", fold, as_is, stream), envelopes)
 
 
-def test_every_reporter_is_found_by_its_name() -> None:
-    assert {"events", "json", "junit", "terminal"} <= set(reporters)
+def test_every_reporter_is_found_by_its_name_and_has_an_option() -> None:
+    assert {"events", "json", "junit", "terminal"} <= set(reporters) <= {"terminal", *NAMES}
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
