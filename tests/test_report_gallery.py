@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gallery import Gallery, safe_name
+from runner.gallery import Folders, Gallery, safe_name
 from tests.report_fixtures import NAUGHTY
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -102,3 +102,19 @@ def test_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, mo
     with pytest.raises(OSError, match="No space left on device"):
         Gallery(tmp_path).save("paint", 1, 1, PNG)
     assert [] == list((tmp_path / "paint").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [
+        (["paint", "paint", "PAINT", "paint-2"], ["paint", "paint-2", "PAINT-3", "paint-2-2"]),
+        (["paint-2", "paint", "paint"], ["paint-2", "paint", "paint-3"]),
+        (["a b", "a/b", "a-b"], ["a-b", "a-b-2", "a-b-3"]),
+        (["x" * 200, "x" * 200], ["x" * 120, "x" * 118 + "-2"]),
+        (["猫" * 200, "猫" * 200], ["猫" * 40, "猫" * 39 + "-2"]),
+    ],
+)
+def test_no_two_conversations_get_the_same_folder(wanted: list[str], named: list[str]) -> None:
+    folders = Folders()
+    names = [folders.name(each) for each in wanted]
+    assert named == names == [safe_name(name) for name in names]

@@ -379,6 +379,27 @@ def test_jobs_are_looked_up_once_in_their_order_and_forgotten() -> None:
     assert 50 == played.report.totals.passed
 
 
+def test_of_those_that_wait_for_a_place_only_so_many_are_looked_up() -> None:
+    looked: list[int] = []
+    then: list[int] = []
+
+    class Lazy(Sequence[Job]):
+        def __len__(self) -> int:
+            return 2 * suite.PARKED
+
+        def __getitem__(self, index: Any) -> Any:
+            looked.append(index)
+            return job(index + 1, model="busy")
+
+    def hear(envelope: Envelope) -> None:
+        if isinstance(envelope.event, RunStatusChanged) and not then:
+            then.append(len(looked))
+
+    played = play(Lazy(), Model(busy={"busy": 40.0}), hear, limits=Limits(jobs=8), connections=[HERE])
+    assert suite.PARKED < then[0] <= suite.PARKED + 8
+    assert 2 * suite.PARKED == played.report.totals.passed
+
+
 def test_jobs_over_several_connections_are_one_suite() -> None:
     there = Connection("other", "https://other.test/api/v1", "as --target says", streaming=False)
     again = replace(HERE, reason="for another reason")
