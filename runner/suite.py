@@ -91,8 +91,8 @@ def run(
 ) -> None:
     """Play the jobs, begun in their order, and emit what happens, from SuiteStarted to SuiteEnded.
 
-    Each job is looked up once, when its turn comes, and then forgotten; where that makes it, name all `connections` of the
-    jobs beforehand. `selected` is how many this and the other shards play together, if it is known. What is in `finished`, by
+    Each job is looked up once, when its turn comes, and then forgotten; where looking it up makes it, say beforehand which
+    `connections` there are. `selected` is how many this and the other shards play together, if it is known. What is in `finished`, by
     the job's number, is told again instead of being played. `trusted` says whether a flow's code and URLs may be used; none
     may unless told. `ask` reaches the person at the terminal.
     Raises ConnectionProblem before anything is emitted or sent. An exception that is a bug leaves after SuiteEnded.
@@ -468,7 +468,7 @@ def verdict(ended: Sequence[AttemptEnded], times: int, needed: int, stopped: str
         if outcomes[-1:] == [Outcome.PASSED]:
             return Outcome.PASSED if len(outcomes) == 1 else Outcome.FLAKY, ""
         outcome = Outcome.FAILED if Outcome.FAILED in outcomes else Outcome.ERROR
-        return outcome, because(ended[::-1], outcome) if ended else stopped
+        return outcome, because(ended, outcome) if ended else stopped
     passed = outcomes.count(Outcome.PASSED)
     if passed >= needed:
         return Outcome.PASSED, ""

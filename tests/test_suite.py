@@ -464,7 +464,7 @@ P, F, E = "passed", "failed", "error"
         (2, ["no", "no", "no", "yes"], [F, F, F], (F, "")),
         (2, ["no", BROKEN, BROKEN, "yes"], [F, E, E], (F, "")),
         (2, [BROKEN, BROKEN, BROKEN, "yes"], [E, E, E], (E, BECAUSE)),
-        (1, [refusal(409, "First"), BROKEN], [E, E], (E, BECAUSE)),
+        (1, [BROKEN, refusal(409, "Second")], [E, E], (E, BECAUSE)),
     ],
 )
 def test_a_conversation_that_did_not_pass_is_played_again(
