@@ -92,9 +92,9 @@ def run(
     """Play the jobs, begun in their order, and emit what happens, from SuiteStarted to SuiteEnded.
 
     Each job is looked up once, when its turn comes, and then forgotten; where looking it up makes it, say beforehand which
-    `connections` there are. `selected` is how many this and the other shards play together, if it is known. What is in `finished`, by
-    the job's number, is told again instead of being played. `trusted` says whether a flow's code and URLs may be used; none
-    may unless told. `ask` reaches the person at the terminal.
+    `connections` there are. `selected` is how many this and the other shards play together, if it is known. What is in
+    `finished`, by the job's number, is told again instead of being played. `trusted` says whether a flow's code and URLs may
+    be used; none may unless told. `ask` reaches the person at the terminal.
     Raises ConnectionProblem before anything is emitted or sent. An exception that is a bug leaves after SuiteEnded.
     """
     suite = Suite(
