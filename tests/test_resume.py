@@ -126,6 +126,23 @@ def test_a_run_cut_short_twice_loses_nothing(tmp_path: Path, unbroken: tuple[byt
     archive.close()
 
 
+def test_what_a_line_cut_short_stands_before_is_read(tmp_path: Path, unbroken: tuple[bytes, object]) -> None:
+    whole, _report = unbroken
+    folder = tmp_path / "runs" / folder_name(tmp_path)
+    folder.mkdir(parents=True)
+    third = whole.index(b'"event": "AttemptStarted"', whole.index(b'"path": "flow3.yaml"'))
+    (folder / "run.jsonl").write_bytes(whole[:third])
+    archive = resume.unfinished(tmp_path, tmp_path)
+    assert archive is not None
+    run(marked(5), archive, Model({"Is it 3?": ["no"]}), again=True, limits=Limits(max_failures=1))
+    archive.close()
+    # Two were told twice, one is new: five verdicts, of three conversations.
+    again = resume.unfinished(tmp_path, tmp_path)
+    assert again is not None
+    assert {1, 2, 3} == set(resume.finished(again, marked(5)))
+    again.close()
+
+
 def test_errors_and_what_was_not_run_count_as_not_finished(tmp_path: Path) -> None:
     answers: Answers = {"Is it 2?": [refusal(400)] * 2 + ["yes"], "Is it 3?": ["no"]}
     given = marked(4)
