@@ -178,12 +178,13 @@ class Pages:
     def close(self, *, remove: bool) -> None:
         """Let go of the file, or take it away. Raise OSError."""
         try:
-            if remove:
-                self.path.unlink(missing_ok=True)
-            else:
+            if not remove:
                 self.sync()
         finally:
             os.close(self.descriptor)
+        if remove:
+            # Not before it is closed, which Windows asks for; who holds it meanwhile finds nothing in it.
+            self.path.unlink(missing_ok=True)
 
 
 class Book:
