@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from runner.targets.assistant_api import refused_certificate
-from runner.transport.connections import FULL, HEAD_LIMIT, Connections
+from runner.transport.connections import FULL, HEAD_LIMIT, Connection, Connections
 from runner.transport.network import open_network
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -33,6 +33,8 @@ class Server:
         self.requests: list[bytes] = []
         self.asked = asyncio.Event()
         """Set when a request has come."""
+        self.answered = asyncio.Event()
+        """Set when a whole answer was written."""
         self.closed = asyncio.Event()
         """Set when the client has hung up."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -87,6 +89,7 @@ def answering(*pieces: bytes) -> Callable[[Server], Serve]:
                     writer.write(piece)
                     await writer.drain()
                     await asyncio.sleep(0)
+                server.answered.set()
 
         return answer
 
@@ -429,10 +432,10 @@ def test_a_request_that_no_connection_becomes_free_for_is_given_up() -> None:
             await asyncio.sleep(0)
             with pytest.raises(httpx.PoolTimeout):
                 await asked(way, server, limits={"pool": 0.01})
+            assert [] == list(way.waiting)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
-            assert [] == list(way.waiting)
 
     run(go())
 
@@ -458,6 +461,7 @@ def test_a_connection_closed_while_idle_loses_no_request() -> None:
             for _each in range(3):
                 assert b"ok" == await asked(way, server, method="POST", json={})
                 await asyncio.gather(*server.tasks)
+            assert not way.idle
             assert (3, 3) == (server.connections, len(server.requests))
 
     run(go())
@@ -502,6 +506,98 @@ def test_a_connection_is_not_kept_for_ever() -> None:
             way.idle[0].since -= 60
             assert b"ok" == await asked(way, server)
             assert 2 == server.connections
+
+    run(go())
+
+
+def test_connections_that_nobody_wanted_for_long_are_let_go() -> None:
+    async def go() -> None:
+        async with serving(together(3)) as server, Connections(server.base) as way:
+            await asyncio.gather(*(asked(way, server) for _each in range(3)))
+            assert 3 == len(way.open)
+            for connection in way.idle:
+                connection.since -= 60
+            way.free(way.idle.pop(), asyncio.get_running_loop().time())
+            await server.closed.wait()
+            assert 1 == len(way.idle)
+
+    run(go())
+
+
+def test_a_connection_reset_between_look_and_write_loses_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.transport.connections.readable", lambda _connection: False)
+    listening = socket.create_server(("127.0.0.1", 0))
+    reset = threading.Event()
+    served: list[bytes] = []
+
+    def serve() -> None:
+        for _each in range(2):
+            connection, _address = listening.accept()
+            served.append(connection.recv(65536))
+            connection.sendall(OK)
+            if len(served) == 1:
+                heard.wait(10)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.close()
+            reset.set()
+
+    heard = threading.Event()
+    thread = threading.Thread(target=serve)
+    thread.start()
+    base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    async def go() -> None:
+        async with Connections(base) as way:
+            assert b"ok" == await read(await way.handle_async_request(httpx.Request("POST", base)))
+            heard.set()
+            assert reset.wait(10)
+            assert b"ok" == await read(await way.handle_async_request(httpx.Request("POST", base)))
+
+    run(go())
+    thread.join()
+    listening.close()
+    assert 2 == len(served)
+
+
+def test_a_new_connection_that_takes_nothing_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "send", lambda *_given: None)
+
+    async def go() -> None:
+        async with serving(silent) as server, Connections(server.base) as way:
+            with pytest.raises(httpx.ConnectError, match="the server hung up at once"):
+                await asked(way, server)
+
+    run(go())
+
+
+def test_a_connection_lost_while_a_request_is_sent_is_noticed_at_once() -> None:
+    def serve(_server: Server) -> Serve:
+        async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.transport.abort()
+
+        return leave
+
+    async def go() -> None:
+        async with serving(serve) as server, Connections(server.base) as way:
+            with pytest.raises(httpx.ReadError):
+                await asked(way, server, method="POST", content=b"x" * 30_000_000)
+
+    run(go())
+
+
+def test_a_body_that_filled_the_room_for_it_leaves_its_connection_for_the_next() -> None:
+    size = FULL + 1
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+
+    async def go() -> None:
+        async with serving(answering(answer)) as server, Connections(server.base) as way:
+            for _each in range(2):
+                response = await way.handle_async_request(request(server))
+                await server.answered.wait()
+                server.answered.clear()
+                assert size == len(await read(response))
+            assert 1 == server.connections
 
     run(go())
 

@@ -59,16 +59,20 @@ class Connections(httpx.AsyncBaseTransport):
         data = encoded(request, await request.aread())
         limits: Limits = request.extensions.get("timeout", {})
         connection = await self.connection(limits)
-        while not connection.send(data, limits):
+        while (reply := connection.send(data, limits)) is None:
             if not connection.since:
                 raise httpx.ConnectError(_("the server hung up at once"), request=request)
             connection = await self.connection(limits)
         try:
             await connection.drained()
-            return await connection.answer()
+            while not reply.begun:
+                if reply.error is not None:
+                    raise reply.error
+                await reply.more(limits.get("read"))
         except BaseException:
             connection.abort()
             raise
+        return httpx.Response(reply.status, headers=reply.headers, stream=reply)
 
     async def connection(self, limits: Limits) -> "Connection":
         """A connection that carries no request."""
@@ -172,14 +176,13 @@ class Connection(asyncio.Protocol):
             return False
         return not readable(self.transport.get_extra_info("socket"))
 
-    def send(self, data: bytes, limits: Limits) -> bool:
-        """Write a request; False when the connection was gone already, so that nothing was sent."""
+    def send(self, data: bytes, limits: Limits) -> "Reply | None":
+        """Write a request; None when the connection was gone already, so that nothing was sent."""
         self.reply, self.ended, self.limits = Reply(self), False, limits
         self.transport.write(data)
-        if not self.transport.is_closing():
-            return True
-        self.reply = None
-        return False
+        if self.transport.is_closing():
+            self.reply = None
+        return self.reply
 
     async def drained(self) -> None:
         """Wait until the request is on its way."""
@@ -190,15 +193,6 @@ class Connection(asyncio.Protocol):
                 await self.full
         except TimeoutError as error:
             raise httpx.WriteTimeout(_("the request could not be sent in time")) from error
-
-    async def answer(self) -> httpx.Response:
-        reply = self.reply
-        assert reply is not None
-        while not reply.begun:
-            if reply.error is not None:
-                raise reply.error
-            await reply.more(self.limits.get("read"))
-        return httpx.Response(reply.status, headers=reply.headers, stream=reply)
 
     def abort(self) -> None:
         self.transport.abort()
@@ -237,7 +231,8 @@ class Connection(asyncio.Protocol):
             reply.end()
         if self.transport.is_closing():
             return
-        if self.keeps:
+        # An answer that came before all of the request was sent ends the connection as well.
+        if self.keeps and self.full is None:
             self.pool.free(self, self.loop.time())
         else:
             self.transport.close()
