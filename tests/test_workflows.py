@@ -37,7 +37,7 @@ def test_the_examples_have_no_findings(tmp_path: Path) -> None:
 
 def test_the_first_example_ends_with_a_picture(tmp_path: Path) -> None:
     report = json.loads(run(tmp_path, str(WORKFLOWS / "paint.yaml"), "--json", "-").stdout)
-    [image] = [image for step in report["cases"][0]["steps"] for image in step["images"]]
+    [image] = [image for step in report["cases"][0]["attempts"][0]["steps"] for image in step["images"]]
     assert (tmp_path / image["path"]).read_bytes().startswith(b"\x89PNG")
 
 
@@ -72,5 +72,5 @@ def test_the_sequence_example_needs_its_sequence(tmp_path: Path) -> None:
 
 def test_the_failing_example_tells_the_model_that_it_failed(tmp_path: Path) -> None:
     report = json.loads(run(tmp_path, str(WORKFLOWS / "refund.yaml"), "--json", "-").stdout)
-    [answered] = report["cases"][0]["steps"][0]["functions"]
+    [answered] = report["cases"][0]["attempts"][0]["steps"][0]["functions"]
     assert ("fails", {"error": "the payment service does not answer"}) == (answered["by"], json.loads(answered["output"]))

@@ -52,10 +52,9 @@ def used(value: object) -> Iterator[str]:
         yield from used(part)
 
 
-def values(flows: "Sequence[Flow]", found: "Settings", environment: Mapping[str, str], *, permitted: bool) -> dict[str, str]:
-    """The variables that the flows use, with their values. Raise Refused when the configuration is not trusted or one of them
+def values(wanted: Sequence[str], found: "Settings", environment: Mapping[str, str], *, permitted: bool) -> dict[str, str]:
+    """The variables that flows use, with their values. Raise Refused when the configuration is not trusted or one of them
     is not set; the values are registered as secrets before anybody sees them."""
-    wanted = tuple(dict.fromkeys(name for flow in flows for name in names_in(flow)))
     if not wanted:
         return {}
     if not permitted:

@@ -2,15 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.cli import reading
+from runner.cli import jobs, reading
 from runner.cli.frame import Command, Exit, Refused, option
-from runner.cli.run import Choices, jobs, valid_flows
 from runner.words import _
 
 if TYPE_CHECKING:
@@ -43,23 +41,23 @@ __all__ = ["command"]
 @option("--no-color", is_flag=True, help=_("no colours"))
 @click.pass_context
 def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None:
-    choices = Choices(**given)
-    reading.destination("--json", choices.json)
-    flows = valid_flows(paths, choices)
-    if not flows:
-        click.echo(_("no flow files found; nothing to plan"), err=True)
-        ctx.exit(Exit.NOTHING_RAN)
+    reading.destination("--json", given["json"])
     from runner import settings
-    from runner.cli.environment import filled, names_in
 
     found = settings.load(Path(), os.environ)
-    unread = {name: f"{{env.{name}}}" for flow in flows for name in names_in(flow)}
-    planned = jobs(flows, choices, found.with_keys(os.environ), found, needs_key=False)
-    made = [replace(job, case=filled(job.case, unread)) for job in planned]
+    stock = jobs.stocked(paths, found, colour=not given["no_color"])
+    if not len(stock):
+        click.echo(_("no flow files found; nothing to plan"), err=True)
+        ctx.exit(Exit.NOTHING_RAN)
+    every = jobs.whole_selection(stock)
+    unread = {name: f"{{env.{name}}}" for name in jobs.environment_names(stock, every)}
+    where = jobs.Where(given["target"], given["base_url"], given["no_stream"])
+    environment = found.with_keys(os.environ)
+    made = jobs.made(stock, every, where, given["var"], unread, environment=environment, found=found, needs_key=False)
     rehearsed = [(job, rehearsal(job)) for job in made]
-    if choices.json:
-        reading.write_text(choices.json, machine_form(rehearsed))
-    if choices.json != "-":
+    if given["json"]:
+        reading.write_text(given["json"], machine_form(rehearsed))
+    if given["json"] != "-":
         click.echo("\n\n".join(drawn(job, each) for job, each in rehearsed))
     broken = next((each.reason for _job, each in rehearsed if each.reason), "")
     if broken:

@@ -61,6 +61,12 @@ class Sink(Protocol):
     def close(self) -> object: ...
 
 
+class Listener(Protocol):
+    """Somebody who is told."""
+
+    def receive(self, envelope: Envelope) -> None: ...
+
+
 class Reporter(Protocol):
     """Made with the sink it writes to and the fold of what happened; told everything just after the fold was, then closed,
     which is when a whole document is written."""
@@ -108,16 +114,16 @@ class Audience:
     """Everybody who is told of a run. What is told passes here once: secrets are taken out, then the fold hears of it, then
     each reporter."""
 
-    def __init__(self, fold: Fold, reporters: Sequence[Reporter], redact: Redact) -> None:
+    def __init__(self, fold: Fold, listeners: Sequence[Listener], redact: Redact) -> None:
         self.fold = fold
-        self.reporters = reporters
+        self.listeners = listeners
         self.redact = redact
 
     def receive(self, envelope: Envelope) -> None:
         told = redacted(envelope, self.redact)
         self.fold.receive(told)
-        for reporter in self.reporters:
-            reporter.receive(told)
+        for listener in self.listeners:
+            listener.receive(told)
 
 
 def open_sink(path: Path, *, lasting: bool) -> Sink:

@@ -1,0 +1,186 @@
+"""From the flows that a command line names to the conversations to play, each with its connection."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, overload
+
+import click
+
+from runner.cli import selecting
+from runner.cli.environment import filled, names_in
+from runner.cli.frame import Refused
+from runner.console import coloured
+from runner.values import dataclass
+from runner.words import _, nearest
+
+if TYPE_CHECKING:
+    from runner.model import Flow
+    from runner.plan import Stock
+    from runner.selection import Selected
+    from runner.settings import Settings
+    from runner.suite import Job
+    from runner.targets import Connection
+
+__all__ = ["Jobs", "Where", "environment_names", "made", "seconds", "stocked", "untrusted", "whole_selection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which service the command line names, and how it is spoken to."""
+
+    target: str | None = None
+    base_url: str | None = None
+    no_stream: bool = False
+
+
+def stocked(
+    paths: Sequence[str],
+    found: "Settings",
+    *,
+    limit: float | None = None,
+    require_checks: bool = False,
+    quiet: bool = False,
+    colour: bool = True,
+) -> "Stock":
+    """Every flow that `paths` name; `limit` replaces how long its conversations may take. Leave with exit code 3 when one file
+    is not valid: nothing is sent then."""
+    from runner.plan import Stock
+
+    stock = Stock(found.folder)
+
+    def take(flow: "Flow") -> None:
+        stock.add(replace(flow, timeout=limit) if limit else flow)
+
+    coloured_here = coloured(sys.stderr, os.environ, wanted=colour)
+    selecting.read(paths, take, require_checks=require_checks, quiet=quiet, colour=coloured_here)
+    return stock
+
+
+class Jobs(Sequence["Job"]):
+    """The chosen conversations with their connections, each made when it is asked for."""
+
+    def __init__(
+        self,
+        stock: "Stock",
+        selected: "Selected",
+        connections: "Mapping[str | None, Connection]",
+        overrides: Mapping[str, str],
+        texts: Mapping[str, str],
+    ) -> None:
+        from runner.resume import Digests
+
+        self.cases = stock.cases(selected.places, overrides)
+        self.numbers = selected.numbers
+        self.by_target = connections
+        self.texts = texts
+        self.digests = Digests(stock.project)
+
+    @property
+    def connections(self) -> "tuple[Connection, ...]":
+        return tuple(self.by_target.values())
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> "Job": ...
+    @overload
+    def __getitem__(self, index: slice) -> "tuple[Job, ...]": ...
+    def __getitem__(self, index: "int | slice") -> "Job | tuple[Job, ...]":
+        if isinstance(index, slice):
+            return tuple(self[each] for each in range(len(self))[index])
+        from runner.suite import Job
+
+        case = self.cases[index]
+        connection = self.by_target[case.flow.target]
+        return Job(self.numbers[index], filled(case, self.texts), connection, self.digests.of(case, connection))
+
+
+def made(
+    stock: "Stock",
+    selected: "Selected",
+    where: Where,
+    var: Sequence[str],
+    texts: Mapping[str, str],
+    *,
+    environment: Mapping[str, str],
+    found: "Settings",
+    needs_key: bool = True,
+) -> Jobs:
+    """The chosen conversations; raise Refused for what must not or cannot be played, UsageError for a `--var` that is wrong.
+
+    `texts` are the variables of the environment that texts use, with their values.
+    """
+    from runner import settings
+    from runner.registry import targets
+    from runner.targets import lacking
+
+    overrides = variables(var, stock.declared)
+    connections: dict[str | None, Connection] = {}
+    for flow in stock.flows(selected.places):
+        if flow.target not in connections:
+            try:
+                connection = settings.choose(
+                    flow.target,
+                    where.target,
+                    environment=environment,
+                    settings=found,
+                    base_url=where.base_url,
+                    streaming=not where.no_stream,
+                    needs_key=needs_key,
+                )
+            except settings.SettingsProblem as problem:
+                raise Refused(f"{flow.path}: {problem}" if flow.target else str(problem)) from problem
+            connections[flow.target] = replace(connection, hidden=tuple(texts))
+        name = connections[flow.target].target
+        if sentences := [f"{flow.path}: {sentence}" for sentence in lacking(flow, name, targets[name].capabilities)]:
+            raise Refused("\n".join(sentences))
+    return Jobs(stock, selected, connections, overrides, texts)
+
+
+def environment_names(stock: "Stock", selected: "Selected") -> tuple[str, ...]:
+    """The variables of the environment that the texts of the chosen conversations use, each once."""
+    return tuple(dict.fromkeys(name for flow in stock.flows(selected.places) for name in names_in(flow)))
+
+
+def untrusted(stock: "Stock", selected: "Selected") -> None:
+    """Raise Refused when a chosen conversation would run code or call a URL and its flow is not trusted."""
+    from runner.cli.trust import refuse_untrusted
+    from runner.trust import uses
+
+    refuse_untrusted([flow for flow in stock.flows(selected.places) if any(True for _use in uses(flow))])
+
+
+def variables(given: Sequence[str], declared: Iterable[str]) -> dict[str, str]:
+    """The `--var` options as a mapping; raise UsageError for one that no flow declares."""
+    known = sorted(declared)
+    overrides: dict[str, str] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise click.UsageError(_("`--var {given}` has no value; write `--var {given}=text`").format(given=each))
+        if name not in known:
+            near = nearest(name, known)
+            hint = _("did you mean `{near}`?").format(near=near) if near else _("declare it under `variables`")
+            raise click.UsageError(_("no flow has a variable `{name}`; {hint}").format(name=name, hint=hint))
+        overrides[name] = value
+    return overrides
+
+
+def seconds(option: str, given: str | None) -> float | None:
+    """The duration given to an option; raise UsageError when it is none."""
+    from runner.model import seconds as read
+
+    try:
+        return read(given) if given is not None else None
+    except ValueError as error:
+        raise click.UsageError(f"`{option} {given}`: {error}") from error
+
+
+def whole_selection(stock: "Stock") -> "Selected":
+    """Every conversation of a stock, in order."""
+    from runner.selection import Selection, select
+
+    return select(stock.candidates, Selection())
