@@ -57,7 +57,7 @@ def test_a_flow_passes(flow: str, conversations: int, folder: Path) -> None:
 
 
 def test_every_flow_has_its_test() -> None:
-    tested = ["shop.yaml", "capital.yaml", "greetings.yaml", "orders.yaml", "mistakes.yaml"]
+    tested = ["shop.yaml", "capital.yaml", "greetings.yaml", "orders.yaml", "mistakes.yaml", "names.yaml"]
     assert tested == [name(flow) for flow in blocks("yaml")]
 
 
