@@ -99,6 +99,7 @@ def gathered(parts: Iterable[str]) -> Iterator[str]:
 
 
 def document(report: Report, album: "Album") -> Iterator[str]:
+    lines_of.cache_clear()
     summaries = report.summaries
     wrong = [each for each in summaries if each.outcome in WRONG]
     yield Html("<!doctype html>\n")
