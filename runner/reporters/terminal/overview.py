@@ -1,7 +1,6 @@
 """Many conversations on the screen: a line for each when it has ended, and below them what is under way."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from runner.clean import one_line
 from runner.diagnostics import cells
@@ -21,6 +20,7 @@ from runner.model import Outcome
 from runner.report import Fold, Summary
 from runner.reporters.terminal.paint import FRAMES, Look, Painter, duration, how_many_checks
 from runner.reporters.terminal.telling import operation, unlike_a_command
+from runner.values import dataclass
 from runner.words import _, ngettext
 
 __all__ = ["Overview", "line"]

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TextIO
 
 from runner.clean import one_line, visible
 from runner.console import coloured, is_ci, is_terminal
 from runner.diagnostics import cells
 from runner.model import Outcome
+from runner.values import dataclass
 from runner.words import _, ngettext
 
 __all__ = ["FRAMES", "Look", "Painter", "duration", "how_many_checks", "rows", "verdict", "wrapped"]
