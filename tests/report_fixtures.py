@@ -84,6 +84,17 @@ def conversation(
     return [started or case(), AttemptStarted(1), *during, *ended]
 
 
+def turn(*during: Event, outcome: str = "passed") -> list[Event]:
+    """The one step of a case; `during` is what happened in it."""
+    return [StepStarted(1, "", 4, ("Draw a cat.",)), *during, StepEnded(1, outcome, 1)]
+
+
+def whole(*cases: Iterable[Event], ended: SuiteEnded | None = None) -> list[Envelope]:
+    """A run of these cases."""
+    numbered = [(number, event) for number, events in enumerate(cases, 1) for event in events]
+    return list(enveloped([(0, suite(len(cases))), *numbered, (0, ended or SuiteEnded(9))]))
+
+
 def check(outcome: str = "passed", step: int = 1) -> CheckEnded:
     return CheckEnded(step, "contains", outcome, 7, 19, 7, 26, "the reply does not contain this text", '"cat"', '"dog"')
 
