@@ -29,7 +29,7 @@
     if (!folded) return;
     folded.hidden = false;
     folded.open = true;
-    folded.scrollIntoView();
+    wanted.scrollIntoView();
   }
 
   let waiting;
