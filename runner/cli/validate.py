@@ -30,6 +30,7 @@ LIMIT = 65_536
         ("runflow validate paint.yaml", _("one file")),
         ("runflow validate workflows/ 'more/**/*.yaml'", _("folders and patterns")),
         ("runflow validate workflows/ --json -", _("for machines, on standard output")),
+        ("runflow validate workflows/ --gitlab quality.json", _("a code quality report for GitLab")),
     ],
 )
 @click.argument("paths", nargs=-1, metavar="PATHS…", type=click.Path())
@@ -42,16 +43,34 @@ LIMIT = 65_536
     flag_value="-",
     help=_("write the findings as JSON; - is standard output"),
 )
+@option("--gitlab", "gitlab_file", metavar="FILE", help=_("write the findings as a code quality report for GitLab"))
+@option("--github", "github_file", metavar="FILE", help=_("write annotations for GitHub, at the lines of the flows"))
 @option("--no-color", is_flag=True, help=_("no colours"))
 @click.pass_context
-def command(ctx: click.Context, paths: tuple[str, ...], require_checks: bool, json_file: str | None, no_color: bool) -> None:
-    reading.destination("--json", json_file)
+def command(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    require_checks: bool,
+    json_file: str | None,
+    gitlab_file: str | None,
+    github_file: str | None,
+    no_color: bool,
+) -> None:
+    written = {"--json": json_file, "--gitlab": gitlab_file, "--github": github_file}
+    if list(written.values()).count("-") > 1:
+        raise click.UsageError(_("only one report can go to standard output"))
+    for name, value in written.items():
+        reading.destination(name, value)
     files = reading.collected(paths)
-    machine = Machine()
     results = reading.examined(files, require_checks=require_checks)
+    machine = Machine()
     if json_file:
         results = machine.watch(results)
-    if json_file == "-":
+    kept: list[Examined] = []
+    if gitlab_file or github_file:
+        results = noted(results, kept)
+    # Annotations are read out of the job's log, where people read, too.
+    if "-" in (json_file, gitlab_file):
         tally = reading.Tally()
         for result in results:
             tally.add(result.diagnostics)
@@ -60,7 +79,35 @@ def command(ctx: click.Context, paths: tuple[str, ...], require_checks: bool, js
         print(tally.line if files else _("no flow files found"))
     if json_file:
         reading.write_text(json_file, machine.text(tally))
+    if gitlab_file:
+        reading.write_text(gitlab_file, quality(kept))
+    if github_file:
+        reading.write_text(github_file, noticed(kept))
     ctx.exit(Exit.INVALID if tally.errors else Exit.PASSED if files else Exit.NOTHING_RAN)
+
+
+def noted(results: Iterable["Examined"], kept: "list[Examined]") -> Iterator["Examined"]:
+    """The same results; those in which something was found are kept."""
+    for result in results:
+        if result.diagnostics:
+            kept.append(result)
+        yield result
+
+
+def quality(results: "Sequence[Examined]") -> str:
+    from runner.reporters.gitlab import Quality
+
+    report = Quality(os.environ.get("CI_PROJECT_DIR", ""))
+    for result in results:
+        for diagnostic in result.diagnostics:
+            report.add(diagnostic, result.lines(diagnostic.path))
+    return report.text()
+
+
+def noticed(results: "Sequence[Examined]") -> str:
+    from runner.reporters.github import annotated, annotations
+
+    return "".join(annotations((annotated(each) for result in results for each in result.diagnostics), os.environ))
 
 
 class Machine:
