@@ -11,7 +11,7 @@ from hypothesis import given
 from runner.clean import Redactor
 from runner.events import AttemptEnded, AttemptStarted, CaseEnded, CaseStarted, CheckEnded, Envelope, Event, SuiteEnded
 from runner.report import Fold
-from runner.reporters import Audience, Log, Stream
+from runner.reporters import Audience, Log, Stream, open_reporter
 from runner.reporters.github import SUMMARY, GitHub, place_in
 from tests.report_fixtures import QUICK, STREAMS, case, check, conversation, kept, streams, told, turn, whole
 
@@ -76,6 +76,21 @@ def test_paths_are_seen_from_the_checkout(tmp_path: Path, monkeypatch: pytest.Mo
     assert github(whole(failed), {"GITHUB_WORKSPACE": str(tmp_path)})[0].startswith("::error file=shop/paint.yaml,line=7,")
 
 
+def test_a_path_that_no_disk_has_stays_as_it_is() -> None:
+    assert "a\0/b.yaml" == place_in(str(Path.cwd()), "a\0/b.yaml")
+    started = case(path="a\0/b.yaml")
+    lines = github(whole(conversation(*turn(check("failed")), outcome="failed", started=started)), {"GITHUB_WORKSPACE": "/"})
+    assert lines[0].startswith("::error file=a\\u0000/b.yaml,line=7,")
+
+
+def test_no_verdict_after_a_failed_check_tells_both() -> None:
+    lines = github(whole(conversation(*turn(check("failed")), outcome="error", reason="the connection broke")))
+    assert [
+        'the reply does not contain this text [contains]%0Aexpected: "cat"%0Aactual: "dog"',
+        "the connection broke",
+    ] == [line.split("::", 2)[2] for line in lines]
+
+
 # ── inert ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -125,10 +140,38 @@ def test_no_secret_is_in_annotations_or_summary(tmp_path: Path) -> None:
     fold = Fold()
     reporter = GitHub(Log(tmp_path / "out"), fold, {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")})
     audience = Audience(fold, [reporter], Redactor([secret]).redact)
-    for envelope in whole(conversation(*turn(wrong), outcome="failed")):
+    for envelope in whole(conversation(*turn(wrong, outcome="failed"), outcome="failed")):
         audience.receive(envelope)
     reporter.close()
     for name in ("out", "summary.md"):
         text = (tmp_path / name).read_text("utf-8")
         assert "***" in text or "&#42;&#42;&#42;" in text
         assert "hunter2" not in text
+
+
+def test_what_a_flow_says_is_masked_in_the_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    (tmp_path / "paint.yaml").write_text("\n" * 6 + "      - contains: hunter2-hunter2 # here", "utf-8")
+    fold = Fold()
+    redact = Redactor(["hunter2-hunter2"]).redact
+    reporter = open_reporter("github", str(tmp_path / "out"), fold, redact)
+    audience = Audience(fold, [reporter], redact)
+    for envelope in whole(conversation(*turn(check("failed"), outcome="failed"), outcome="failed")):
+        audience.receive(envelope)
+    reporter.close()
+    written = (tmp_path / "summary.md").read_text("utf-8")
+    assert "contains: *** # here" in written
+    assert "hunter2" not in written
+
+
+def test_a_summary_that_cannot_be_written_is_said_after_the_annotations(tmp_path: Path) -> None:
+    fold = Fold()
+    reporter = GitHub(Log(tmp_path / "out"), fold, {"GITHUB_STEP_SUMMARY": str(tmp_path)})
+    audience = Audience(fold, [reporter], str)
+    for envelope in whole(conversation(*turn(check("failed")), outcome="failed")):
+        audience.receive(envelope)
+    with pytest.raises(OSError, match="Is a directory") as caught:
+        reporter.close()
+    assert str(tmp_path) == caught.value.filename
+    assert (tmp_path / "out").read_text("utf-8").startswith("::error file=paint.yaml,line=7,")

@@ -10,14 +10,24 @@ from hypothesis import given
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from runner.events import AttemptEnded, AttemptStarted, CaseEnded, CaseStarted, Envelope, Event
+from runner.events import (
+    AnswerReceived,
+    AttemptEnded,
+    AttemptStarted,
+    Called,
+    CaseEnded,
+    CaseStarted,
+    Envelope,
+    Event,
+    SuiteEnded,
+)
 from runner.report import Report
 from runner.reporters import open_reporter
 from runner.reporters.markdown import COMMENT, code, document, fenced, size
 from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, conversation, kept, streams, told, turn, whole
 
 READER = MarkdownIt("commonmark", {"html": True}).enable("table")
-OURS = re.compile(r"</?code>|</details>|<details><summary>.*</summary>\n?", re.DOTALL)
+OURS = re.compile(r"</?code>|<wbr>|</details>|<details><summary>.*</summary>\n?", re.DOTALL)
 
 
 def markdown(envelopes: Iterable[Envelope]) -> str:
@@ -32,10 +42,15 @@ def tokens(text: str) -> Iterator[Token]:
 
 def test_what_failed_is_in_the_table_and_told_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DATA)
-    assert markdown(kept("failed-check")).startswith(
+    written = markdown(kept("failed-check"))
+    assert written.startswith(
         "### ✗ 1 flow: 0 passed, 0 flaky, 1 failed, 0 errors, 0 skipped; 2 checks; 0 retries\n"
         "\n"
         "runflow <code>0&#46;1&#46;0</code> · target <code>dashscope</code> (<code>DASHSCOPE&#95;API&#95;KEY is set</code>)\n"
+        "\n"
+        "```text\n"
+        "target: dashscope · model: qwen-plus · in all 1 min 13 s\n"
+        "```\n"
         "\n"
         "| | conversation | where | why |\n"
         "|---|---|---|---|\n"
@@ -45,6 +60,23 @@ def test_what_failed_is_in_the_table_and_told_in_full(monkeypatch: pytest.Monkey
         "<details><summary>✗ failed · <code>shop &#91;animal&#61;猫&#93;</code> · <code>shop&#46;yaml&#58;6</code></summary>\n"
         "\n"
         "```text\n"
+        "  1 ❯ 最初の絵\n"
+        "    ❯ 猫の絵を描いてください。\n"
+        "      │ はい、油絵の犬をお描きしました。"
+    )
+    assert written.endswith(
+        "      shop.yaml:6:20: the reply does not contain this text [contains]\n"
+        "        |\n"
+        "      6 |       - {contains: 水彩の猫, characters: under 500}\n"
+        "        |                    ^^^^^^^^\n"
+        '        | expected  "水彩の猫"\n'
+        '        | actual    "はい、油絵の犬をお描きしました。…"\n'
+        "\n"
+        "  ✗ failed · 1 of 2 checks not passed · 1 min 13 s\n"
+        "```\n"
+        "\n"
+        "</details>\n"
+        "\n"
     )
 
 
@@ -65,7 +97,7 @@ def test_what_was_flaky_says_what_went_wrong_first() -> None:
 
 def test_what_was_not_run_says_why() -> None:
     never: list[Event] = [case("other"), CaseEnded("not_run", 0, "the budget of 5 calls is used up")]
-    text = markdown(whole(conversation(*turn(check("failed")), outcome="failed"), never))
+    text = markdown(whole(conversation(*turn(check("failed"), outcome="failed"), outcome="failed"), never))
     assert "1 conversation: the budget of 5 calls is used up" in text
 
 
@@ -89,8 +121,9 @@ HOSTILE = (
 @pytest.mark.parametrize("text", HOSTILE)
 def test_words_of_others_do_nothing(text: str) -> None:
     wrong = replace(check("failed"), message=text, expected=text, actual=text, check=text)
+    answer = AnswerReceived(1, text, text, (Called(text, text, text, text),), 0, 1, None, None, None)
     started = CaseStarted(text, text, text, (), "embedded", text, 1)
-    written = markdown(whole(conversation(*turn(wrong), outcome="failed", started=started)))
+    written = markdown(whole(conversation(*turn(answer, wrong, outcome="failed"), outcome="failed", started=started)))
     judge(written)
     cells = [token for token in tokens(written) if token.type == "td_open"]
     assert 4 == len(cells)
@@ -124,12 +157,21 @@ def judge(written: str) -> None:
 
 def test_code_reads_as_it_was_written() -> None:
     text = "a | b \\| `c` <d> @e #f & ![g](h) *i* _j_ $k$ - l, m/n: o.p"
-    assert f"<code>{text}</code>" == unescape(code(text))
+    assert f"<code>{text}</code>" == unescape(code(text).replace("<wbr>", ""))
     assert not re.search(r"[|\\`@#!*_$\[\].:]", code(text).replace("&#", ""))
+
+
+def test_no_address_of_mail_is_found_in_code() -> None:
+    assert "<code>a&#64;<wbr>b&#46;example</code>" == code("a@b.example")
 
 
 def test_a_fence_is_longer_than_any_in_it() -> None:
     assert "`````text\na ```` b\n`````\n\n" == fenced(["a ```` b"], 100)
+
+
+def test_a_fence_holds_whole_lines_in_the_room_it_has() -> None:
+    assert "```text\none\n…\n```\n\n" == fenced(["one", "two" * 30, "three"], 60)
+    assert "" == fenced(["", ""], 60)
 
 
 # ── short enough ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,7 +179,7 @@ def test_a_fence_is_longer_than_any_in_it() -> None:
 
 def test_what_has_no_room_is_counted() -> None:
     cases = [
-        conversation(*turn(check("failed")), outcome="failed", started=case(f"flow {number}" + "猫" * 40))
+        conversation(*turn(check("failed"), outcome="failed"), outcome="failed", started=case(f"flow {number}" + "猫" * 40))
         for number in range(900)
     ]
     text = markdown(whole(*cases))
@@ -148,10 +190,22 @@ def test_what_has_no_room_is_counted() -> None:
     assert min(rows, folds) > 20
 
 
+def test_words_of_others_cannot_take_all_the_room() -> None:
+    text = "`" * 100_000 + "\u0301" * 100_000 + "*" * 100_000
+    wrong = replace(check("failed"), message=text, expected=text, actual=text, check=text)
+    started = CaseStarted(text, text, text, (), text, text, 1)
+    cases = [
+        conversation(*turn(wrong, outcome="failed"), outcome="failed", reason=text, started=started) for _each in range(30)
+    ]
+    written = markdown(whole(*cases, ended=SuiteEnded(1, reason=text)))
+    judge(written)
+    assert size(written) <= COMMENT
+
+
 @pytest.mark.parametrize("most", [50_000, 65_536, 1_000_000])
 def test_a_huge_answer_leaves_room_for_the_others(most: int) -> None:
     wrong = replace(check("failed"), actual="x" * 3_000_000)
-    report = Report.of(whole(*(conversation(*turn(wrong), outcome="failed") for _each in range(3))))
+    report = Report.of(whole(*(conversation(*turn(wrong, outcome="failed"), outcome="failed") for _each in range(3))))
     text = "".join(document(report, most))
     assert 3 == text.count("<details>")
     assert size(text) <= most

@@ -4,6 +4,7 @@ summary of the job."""
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from runner.clean import inert, visible
@@ -11,7 +12,7 @@ from runner.diagnostics import Diagnostic, Severity, Span
 from runner.model import Outcome
 from runner.registry import reporter
 from runner.report import AttemptReport, CaseReport, Fold, Report, diagnostic
-from runner.reporters import Sink, WholeReport
+from runner.reporters import Redact, Redacting, Sink, WholeReport
 from runner.values import dataclass
 from runner.words import _
 
@@ -44,26 +45,32 @@ class GitHub(WholeReport):
     def __init__(self, sink: Sink, fold: Fold, environment: Mapping[str, str] = os.environ) -> None:
         super().__init__(sink, fold)
         self.environment = environment
+        self.redact = sink.redact if isinstance(sink, Redacting) else str
 
     def pieces(self, report: Report) -> Iterator[str]:
         return annotations(found(report), self.environment)
 
     def close(self) -> None:
-        super().close()
-        if file := self.environment.get("GITHUB_STEP_SUMMARY"):
-            add_summary(Path(file), self.fold.report())
+        try:
+            super().close()
+        finally:
+            if file := self.environment.get("GITHUB_STEP_SUMMARY"):
+                add_summary(Path(file), self.fold.report(), self.redact)
 
 
-def add_summary(file: Path, report: Report) -> None:
-    """Append to what other parts of the step have written."""
-    from runner.reporters.markdown import document
+def add_summary(file: Path, report: Report, redact: Redact) -> None:
+    """Append to what other parts of the step have written; raise OSError when that cannot be done."""
+    from runner.reporters.markdown import COMMENT, document
 
-    with file.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-        if stream.tell():
-            stream.write("\n\n")
-        room = SUMMARY - stream.tell()
-        if room > MOST * LONGEST:
-            stream.writelines(document(report, room))
+    try:
+        with file.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+            if stream.tell():
+                stream.write("\n\n")
+            room = SUMMARY - stream.tell()
+            if room >= COMMENT:
+                stream.writelines(map(redact, document(report, room)))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def found(report: Report) -> Iterator[Annotation]:
@@ -90,7 +97,7 @@ def of_attempt(attempt: AttemptReport, case: CaseReport, kind: str) -> Iterator[
         wrong = diagnostic(check, case.path)
         rows = "".join(f"\n{name}: {text}" for name, text in wrong.notes)
         yield Annotation(kind, title, f"{wrong.message} [{wrong.code}]{rows}", case.path, wrong.span)
-    if not attempt.wrong:
+    if not attempt.wrong or attempt.outcome == Outcome.ERROR:
         line = next((step.line for step in attempt.steps if step.outcome == Outcome.ERROR and step.line), case.line)
         reason = attempt.reason or case.reason or _("no verdict")
         yield Annotation(kind, title, reason, case.path, Span(line, 1, line, 1))
@@ -137,11 +144,10 @@ def escaped(text: str, also: str = "") -> str:
 
 
 def place_in(folder: str | None, path: str) -> str:
-    """A path as it is seen from the top of the checkout, with slashes; as it is where it lies outside or no folder is known."""
+    """A path as it is seen from the top of the checkout, with slashes; of no folder named, of the current one."""
     given = Path(path)
-    if folder:
+    # One that lies elsewhere, or in an event stream and on no disk, is none of the folder.
+    with suppress(ValueError):
         real = Path(os.path.realpath(given.parent)) / given.name
-        root = Path(os.path.realpath(folder))
-        if real.is_relative_to(root):
-            return real.relative_to(root).as_posix()
+        return real.relative_to(os.path.realpath(folder or "")).as_posix()
     return Path(os.path.normpath(path)).as_posix()

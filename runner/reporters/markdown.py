@@ -18,10 +18,10 @@ from runner.words import _
 
 __all__ = ["Markdown", "document"]
 
-COMMENT = 65_536
-"""The most a comment on GitHub may hold. There it is characters; bytes are never fewer."""
+COMMENT = 65_000
+"""Bytes, of which a text never has fewer than characters; GitHub takes comments of 65,536 characters."""
 ONE = 8_000
-"""Characters of one conversation."""
+"""Bytes of one conversation."""
 LOOK = Look()
 SIGNS = re.compile(r"[!-+./:-@\[-`{-~]")
 
@@ -39,10 +39,9 @@ def document(report: Report, most: int) -> Iterator[str]:
     the rest of the news, then each failure in full; what had no room is counted."""
     paint = Painter(LOOK)
     wrong = [place for place, case in enumerate(report.summaries) if case.outcome in WRONG]
-    head = "".join([top(report), *table(report, wrong, most // 3)])
-    news = [*flaky(report, paint), *not_run(report, paint), *behind(report, paint)]
-    head += fenced(news, most // 8) if news else ""
-    last = fenced([*slowest(report, paint), *numbers(report, paint)], ONE)
+    head = "".join([top(report), fenced(numbers(report, paint), ONE), *table(report, wrong, most // 3)])
+    head += fenced([*flaky(report, paint), *not_run(report, paint), *behind(report, paint)], most // 8)
+    last = fenced(slowest(report, paint), ONE)
     yield head
     yield from fitting((in_detail(report, place) for place in wrong), len(wrong), most - size(head) - size(last))
     yield last
@@ -51,8 +50,9 @@ def document(report: Report, most: int) -> Iterator[str]:
 def top(report: Report) -> str:
     """The sum, and what it says it of."""
     lines = [f"### {'✓' if report.exit_code == 0 else '✗'} {report.summary_line()}", ""]
-    target = _("target {target} ({reason})").format(target=code(report.target), reason=code(report.reason))
-    lines += [f"runflow {code(report.version)} · {target}", ""]
+    if report.target:
+        target = _("target {target} ({reason})").format(target=code(report.target), reason=code(report.reason))
+        lines += [f"runflow {code(report.version)} · {target}", ""]
     if report.simulated:
         lines += [f"**{_('no model answers here: a pass checks the flow, not a model')}**", ""]
     return "\n".join(lines) + "\n"
@@ -101,15 +101,30 @@ def size(text: str) -> int:
 
 
 def fenced(lines: Iterable[str], most: int) -> str:
-    """Lines as they are, at most `most` bytes of them, in a fence that none of them can close."""
+    """Lines as they are in a fence that none of them can close, in at most `most` bytes: whole lines, for half a secret would
+    not be masked."""
     text = "\n".join(map(inert, lines)).strip("\n")
-    if size(text) > most:
-        text = text.encode("utf-8", "backslashreplace")[:most].decode("utf-8", "ignore") + "…"
+    if not text:
+        return ""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}text\n{text}\n{fence}\n\n" if text else ""
+    room = most - 2 * len(fence) - 20
+    if size(text) > room:
+        kept: list[str] = []
+        for line in text.split("\n"):
+            room -= size(line) + 1
+            if room < 0:
+                break
+            kept.append(line)
+        text = "\n".join([*kept, "…"])
+    return f"{fence}text\n{text}\n{fence}\n\n"
 
 
 def code(text: str) -> str:
     """Words of others on one line, in which nothing is a sign of Markdown or HTML."""
-    inside = SIGNS.sub(lambda found: f"&#{ord(found[0])};", one_line(text, 300))
+    inside = SIGNS.sub(reference, one_line(text, 300)[:600])
     return f"<code>{inside}</code>" if inside else ""
+
+
+def reference(found: re.Match[str]) -> str:
+    # Addresses of mail are found when references have been read; this keeps their halves apart.
+    return f"&#{ord(found[0])};" + ("<wbr>" if found[0] == "@" else "")
