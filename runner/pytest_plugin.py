@@ -1,0 +1,298 @@
+"""Flow files as tests of pytest, one for each conversation: `workflows/animals.yaml::dog`.
+
+Nothing is collected, played or even loaded until pytest's configuration names the flows: `runflow_flows = ["workflows/"]`.
+"""
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from runner.gallery import Gallery
+    from runner.load import Examined
+    from runner.plan import Case
+    from runner.report import CaseReport, Report
+    from runner.targets import Connection
+
+__all__ = ["FlowFile", "FlowItem"]
+
+THEIRS = {"filterwarnings", "parametrize", "skip", "skipif", "tryfirst", "trylast", "usefixtures", "xfail"}
+"""Marks that pytest itself obeys; a tag is only a word."""
+
+
+class NotPassed(Exception):
+    """A conversation that failed, told as the command tells it."""
+
+
+class NoVerdict(Exception):
+    """A conversation that came to no verdict, or was never begun, and why."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini(
+        "runflow_flows", "flow files, folders and patterns that runflow plays, below the root folder", type="linelist"
+    )
+    group = parser.getgroup("runflow", "conversations with an LLM assistant, once `runflow_flows` names flows")
+    group.addoption("--runflow-target", metavar="NAME", help="the service to play them against")
+    group.addoption(
+        "--runflow-allow-tools",
+        action="store_true",
+        help="permit for this run what `runflow trust` would: Python functions, URLs, the environment in texts",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if patterns := config.getini("runflow_flows"):
+        from runner import words
+
+        words.choose()
+        config.addinivalue_line("markers", "runflow: a conversation of a flow file")
+        config.pluginmanager.register(Flows(config, patterns), "runflow-flows")
+
+
+class Flows:
+    """The flow files that are switched on, and what all conversations of this process share."""
+
+    def __init__(self, config: pytest.Config, patterns: Sequence[str]) -> None:
+        self.config = config
+        self.files = collected(config.rootpath, patterns)
+        self.gallery: Gallery | None = None
+
+    def pytest_report_header(self) -> str:
+        return f"runflow: {len(self.files)} flow file{'' if len(self.files) == 1 else 's'}"
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "FlowFile | None":
+        if file_path.resolve() not in self.files:
+            return None
+        found: FlowFile = FlowFile.from_parent(parent, path=file_path)
+        found.flows = self
+        return found
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Say in our words what pytest would show as a traceback, or at a line of this file."""
+        report = yield
+        if isinstance(item, FlowItem) and call.excinfo is not None:
+            if isinstance(call.excinfo.value, NoVerdict):
+                report.longrepr = str(call.excinfo.value)
+            elif isinstance(call.excinfo.value, pytest.skip.Exception):
+                report.longrepr = (item.shown, 1, f"Skipped: {call.excinfo.value}")
+        return report
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        if report.when == "call" and report.passed and ("runflow_outcome", "flaky") in report.user_properties:
+            return "flaky", "f", ("FLAKY", {"yellow": True})
+        return None
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say which services answered: with the embedded one a pass says nothing about a model."""
+        reports = [each for several in terminalreporter.stats.values() for each in several]
+        told = [value for each in reports for name, value in getattr(each, "user_properties", ()) if name == "runflow_target"]
+        for line in dict.fromkeys(told):
+            terminalreporter.write_line(f"runflow: {line}")
+
+    def save_picture(self, name: str, step: int, index: int, data: bytes) -> str:
+        """Keep a picture where the command does; workers side by side do not share a folder."""
+        if self.gallery is None:
+            from runner import settings
+            from runner.gallery import Gallery
+
+            found = settings.load(Path(), os.environ)
+            self.gallery = Gallery(found.folder / found.out / os.environ.get("PYTEST_XDIST_WORKER", ""))
+        return self.gallery.save(name, step, index, data)
+
+
+def collected(root: Path, patterns: Sequence[str]) -> frozenset[Path]:
+    """The flow files that patterns name, as the command would collect them; raise UsageError for one that is not there."""
+    from glob import escape, has_magic
+
+    from runner import plan
+
+    names = [f"{escape(str(root))}/{each}" if has_magic(each) else str(root / each) for each in patterns]
+    try:
+        return frozenset(path.resolve() for path in plan.collect(names))
+    except OSError as error:
+        raise pytest.UsageError(f"runflow_flows: {error.filename}: {error.strerror}") from error
+
+
+class FlowFile(pytest.File):
+    """One flow file; a mistake in it is an error of collecting, so that nothing at all is sent."""
+
+    flows: Flows
+
+    @property
+    def shown(self) -> str:
+        """The path as it is written from where pytest was started."""
+        start = self.config.invocation_params.dir
+        return str(self.path.relative_to(start) if self.path.is_relative_to(start) else self.path)
+
+    def collect(self) -> "Iterator[FlowItem]":
+        from runner import load, plan
+        from runner.cli.environment import allowed
+
+        examined = load.examine(self.path, shown=self.shown, environment=allowed())
+        told = "\n\n".join(drawn(examined))
+        if examined.flow is None:
+            raise self.CollectError(told)
+        for case in plan.cases(examined.flow, {}):
+            name = case.label or case.flow.name or case.flow.path.stem
+            item: FlowItem = FlowItem.from_parent(self, name=one_word(name), case=case, shown=self.shown, flows=self.flows)
+            if told:
+                item.add_report_section("setup", "of runflow", f"{told}\n")
+            yield item
+
+
+def drawn(examined: "Examined") -> Iterator[str]:
+    from runner.clean import inert
+    from runner.diagnostics import render
+
+    for diagnostic in examined.diagnostics:
+        yield inert(render(diagnostic, examined.lines(diagnostic.path)))
+
+
+def one_word(name: str) -> str:
+    """A name that may stand in a node id."""
+    from runner.clean import inert, one_line
+
+    return inert(one_line(name, 100)).replace("::", ": :")
+
+
+class FlowItem(pytest.Item):
+    """One conversation. It is played when the test is set up, so that what comes to no verdict is an error to pytest, and
+    what was answered wrongly a failure."""
+
+    def __init__(self, *, case: "Case", shown: str, flows: Flows, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.case = case
+        self.shown = shown
+        self.flows = flows
+        self.played: CaseReport | None = None
+        self.add_marker("runflow")
+        for tag in case.flow.tags:
+            self.extra_keyword_matches.add(tag)
+            if tag.isidentifier() and not tag.startswith("_") and tag not in THEIRS:
+                self.config.addinivalue_line("markers", f"{tag}: a tag of flow files")
+                self.add_marker(tag)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.name
+
+    def setup(self) -> None:
+        if self.config.getoption("setuponly", False) or self.config.getoption("setupplan", False):
+            return
+        from dataclasses import replace
+
+        from runner.model import Outcome
+
+        report, connection = self.play()
+        case = replace(report.cases[0], path=self.shown)
+        where = connection.reason.replace("--target", "--runflow-target")
+        told = f"target {connection.target} ({where})"
+        if report.simulated:
+            told += "; no model answers here: a pass checks the flow, not a model"
+        self.user_properties += [
+            ("runflow_outcome", str(case.outcome)),
+            ("runflow_target", told),
+            ("runflow_model", case.model),
+        ]
+        if report.signal == 2:
+            raise KeyboardInterrupt
+        if report.signal:
+            pytest.exit("runflow was told to stop", returncode=128 + report.signal)
+        if case.outcome == Outcome.SKIPPED:
+            pytest.skip(case.reason)
+        if case.outcome in {Outcome.ERROR, Outcome.NOT_RUN}:
+            raise NoVerdict(account(case))
+        self.played = case
+
+    def runtest(self) -> None:
+        from runner.model import Outcome
+
+        if self.played is None:
+            return
+        if self.played.outcome == Outcome.FAILED:
+            raise NotPassed(account(self.played))
+        if self.played.outcome == Outcome.FLAKY:
+            wrong = [each for each in self.played.attempts if each.outcome != Outcome.PASSED]
+            told = "".join(f"attempt {each.attempt} {each.outcome}: {each.headline}\n" for each in wrong)
+            self.add_report_section("call", "of runflow", told)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, NotPassed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def play(self) -> "tuple[Report, Connection]":
+        """Play the conversation as the command would; raise NoVerdict for what must not or cannot be played."""
+        from runner.cli.frame import Refused
+        from runner.diagnostics import Problems
+        from runner.settings import SettingsProblem
+        from runner.targets import ConnectionProblem
+
+        try:
+            return self.play_permitted()
+        except Refused as refused:
+            sentence = refused.message
+        except (SettingsProblem, ConnectionProblem, Problems) as problem:
+            sentence = str(problem)
+        for option in ("--target", "--allow-tools"):
+            sentence = sentence.replace(f"`{option}", f"`--runflow-{option[2:]}")
+        raise NoVerdict(sentence)
+
+    def play_permitted(self) -> "tuple[Report, Connection]":
+        from dataclasses import replace
+
+        from runner import settings, suite
+        from runner.clean import Redactor
+        from runner.cli.environment import filled, names_in, secrets, values
+        from runner.cli.frame import Refused
+        from runner.cli.trust import permitted, refuse_untrusted
+        from runner.ledger import Book
+        from runner.registry import targets
+        from runner.report import Fold
+        from runner.reporters import Audience
+        from runner.state import state_folder
+        from runner.targets import lacking
+
+        flow = self.case.flow
+        allowed: bool = self.config.getoption("--runflow-allow-tools")
+        found = settings.load(Path(), os.environ)
+        environment = found.with_keys(os.environ)
+        texts = values(names_in(flow), found, os.environ, permitted=allowed)
+        option = self.config.getoption("--runflow-target")
+        connection = settings.choose(flow.target, option, environment=environment, settings=found)
+        connection = replace(connection, hidden=tuple(texts))
+        if missing := list(lacking(flow, connection.target, targets[connection.target].capabilities)):
+            raise Refused("\n".join(f"{self.shown}: {sentence}" for sentence in missing))
+        if not allowed:
+            refuse_untrusted([flow])
+        key = environment.get(connection.key_variable or "")
+        redact = Redactor([*([key] if key else []), *secrets()]).redact
+        fold = Fold()
+        book = Book(state_folder() / "ledger", redact=redact)
+        try:
+            suite.run(
+                [suite.Job(1, filled(self.case, texts), connection)],
+                Audience(fold, [], redact).receive,
+                environment=environment,
+                ledger=book,
+                save_picture=self.flows.save_picture,
+                trusted=lambda flow: allowed or permitted(flow),
+            )
+        finally:
+            book.close()
+        return fold.report(), connection
+
+
+def account(case: "CaseReport") -> str:
+    """What is wrong in one line, which pytest says again at the end; then what was said, as the command shows it."""
+    from runner.clean import inert, one_line
+    from runner.reporters.terminal.ending import in_full
+    from runner.reporters.terminal.paint import Look
+
+    return inert("\n".join([one_line(case.headline, 300), *in_full(case, Look(), below=False)]))
