@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -59,6 +60,9 @@ def command(
     written = {"--json": json_file, "--gitlab": gitlab_file, "--github": github_file}
     if list(written.values()).count("-") > 1:
         raise click.UsageError(_("only one report can go to standard output"))
+    places = [Path(value).resolve() for value in written.values() if value and value != "-"]
+    if len(set(places)) < len(places):
+        raise click.UsageError(_("two reports cannot go to the same file"))
     for name, value in written.items():
         reading.destination(name, value)
     files = reading.collected(paths)
