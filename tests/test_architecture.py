@@ -34,6 +34,7 @@ LAYERS = (
     ("resume",),
     ("reporters", "settings"),
     ("cli",),
+    ("pytest_plugin",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
