@@ -14,6 +14,7 @@ from runner.report import Fold
 from runner.reporters import Audience, Log, Stream, open_reporter
 from runner.reporters.github import SUMMARY, GitHub, place_in
 from tests.report_fixtures import QUICK, STREAMS, case, check, conversation, kept, streams, told, turn, whole
+from tests.test_cli import run
 
 COMMAND = re.compile(r"::(error|warning|notice) [a-zA-Z]+=[^:,\n]*(,[a-zA-Z]+=[^:,\n]*)*::[^\n]*")
 
@@ -175,3 +176,52 @@ def test_a_summary_that_cannot_be_written_is_said_after_the_annotations(tmp_path
         reporter.close()
     assert str(tmp_path) == caught.value.filename
     assert (tmp_path / "out").read_text("utf-8").startswith("::error file=paint.yaml,line=7,")
+
+
+# ── through the command ──────────────────────────────────────────────────────────────────────────────────────────────
+
+FLOW = """\
+assistant:
+  model: qwen-max
+steps:
+  - user: "Draw ::error::100% | ```x @octocat"
+    expect:
+      - contains: "ragdoll, or: tabby"
+"""
+ANNOTATION = (
+    "::error file=flows/paint.yaml,line=6,endLine=6,col=19,title=paint::the reply does not contain this text [contains]"
+    '%0Aexpected: "ragdoll, or: tabby"%0Aactual: "About Draw ::error::100%25 | ```x @octocat: a model would answer here; '
+    'the embedded service follows a script."\n'
+)
+
+
+def test_a_run_writes_annotations_the_summary_and_markdown(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "paint.yaml").write_text(FLOW, "utf-8")
+    (tmp_path / "summary.md").write_text("before\n", "utf-8")
+    ended = run(
+        *(tmp_path / "flows", "paint.yaml", "--target", "embedded", "--github", "-", "--markdown", "report.md"),
+        GITHUB_WORKSPACE=str(tmp_path),
+        GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
+    )
+    assert (1, ANNOTATION) == (ended.code, ended.stdout)
+    report = (tmp_path / "flows" / "report.md").read_text("utf-8")
+    assert f"before\n\n\n{report}" == (tmp_path / "summary.md").read_text("utf-8")
+    assert report.startswith("### ✗ 1 flow: 0 passed, 0 flaky, 1 failed, 0 errors, 0 skipped; 1 check; 0 retries\n")
+    assert "\n````text\n  1 ❯ Draw ::error::100% | ```x @octocat\n" in report
+
+
+def test_a_run_in_which_all_is_well_leaves_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "paint.yaml").write_text(FLOW.replace("ragdoll, or: tabby", "octocat"), "utf-8")
+    assert 0 == run(tmp_path, "paint.yaml", "--target", "embedded", "--github", "notes.txt").code
+    assert "" == (tmp_path / "notes.txt").read_text("utf-8")
+
+
+def test_a_file_that_is_no_flow_is_annotated_by_validate(tmp_path: Path) -> None:
+    (tmp_path / "paint.yaml").write_text(FLOW.replace("model:", "modle:"), "utf-8")
+    ended = run(tmp_path, "validate", "paint.yaml", "--github", "notes.txt", GITHUB_WORKSPACE=str(tmp_path.parent))
+    assert 3 == ended.code
+    assert (
+        f"::error file={tmp_path.name}/paint.yaml,line=2,endLine=2,col=3,title=runflow::"
+        "unknown key `modle` in `assistant` [unknown-key]%0Adid you mean `model`?\n"
+    ) == (tmp_path / "notes.txt").read_text("utf-8")
