@@ -54,14 +54,16 @@ def top(report: Report) -> str:
         target = _("target {target} ({reason})").format(target=code(report.target), reason=code(report.reason))
         lines += [f"runflow {code(report.version)} · {target}", ""]
     if report.simulated:
-        lines += [f"**{_('no model answers here: a pass checks the flow, not a model')}**", ""]
+        said = _("no model answers here: a pass checks the flow, not a model")
+        lines += [f"**{said}**", ""]
     return "\n".join(lines) + "\n"
 
 
 def table(report: Report, wrong: Sequence[int], most: int) -> Iterator[str]:
     if not wrong:
         return
-    yield f"| | {_('conversation')} | {_('where')} | {_('why')} |\n|---|---|---|---|\n"
+    heads = " | ".join((_("conversation"), _("where"), _("why")))
+    yield f"| | {heads} |\n|---|---|---|---|\n"
     yield from fitting((row(report, place) for place in wrong), len(wrong), most)
     yield "\n"
 
