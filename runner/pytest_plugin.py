@@ -49,8 +49,22 @@ def pytest_configure(config: pytest.Config) -> None:
         from runner import words
 
         words.choose()
+        refuse_permission_of_the_folder(config)
         config.addinivalue_line("markers", "runflow: a conversation of a flow file")
         config.pluginmanager.register(Flows(config, patterns), "runflow-flows")
+
+
+def refuse_permission_of_the_folder(config: pytest.Config) -> None:
+    """Raise UsageError when `--runflow-allow-tools` does not come from the person who runs pytest: `addopts` lies in the same
+    folder as the flows that it would permit. The workers of pytest-xdist are only told what their controller was."""
+    if hasattr(config, "workerinput") or not config.getoption("--runflow-allow-tools"):
+        return
+    if "--runflow-allow-tools" not in config.invocation_params.args:
+        from runner.words import _
+
+        raise pytest.UsageError(
+            _("`--runflow-allow-tools` counts on the command line only: what lies beside the flows cannot permit them anything")
+        )
 
 
 class Flows:
@@ -90,10 +104,12 @@ class Flows:
         return None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say which services answered: with the embedded one a pass says nothing about a model."""
+        """Say what was flaky, and which services answered: with the embedded one a pass says nothing about a model."""
         reports = [each for several in terminalreporter.stats.values() for each in several]
-        told = [value for each in reports for name, value in getattr(each, "user_properties", ()) if name == "runflow_target"]
-        for line in dict.fromkeys(told):
+        told = [pair for each in reports for pair in getattr(each, "user_properties", ())]
+        for line in dict.fromkeys(
+            text for wanted in ("runflow_note", "runflow_target") for name, text in told if name == wanted
+        ):
             terminalreporter.write_line(f"runflow: {line}")
 
     def save_picture(self, name: str, step: int, index: int, data: bytes) -> str:
@@ -143,7 +159,7 @@ class FlowFile(pytest.File):
             name = case.label or case.flow.name or case.flow.path.stem
             item: FlowItem = FlowItem.from_parent(self, name=one_word(name), case=case, shown=self.shown, flows=self.flows)
             if told:
-                item.add_report_section("setup", "of runflow", f"{told}\n")
+                item.add_report_section("setup", "runflow", f"{told}\n")
             yield item
 
 
@@ -211,6 +227,7 @@ class FlowItem(pytest.Item):
         self.played = case
 
     def runtest(self) -> None:
+        from runner.clean import inert, one_line
         from runner.model import Outcome
 
         if self.played is None:
@@ -219,8 +236,8 @@ class FlowItem(pytest.Item):
             raise NotPassed(account(self.played))
         if self.played.outcome == Outcome.FLAKY:
             wrong = [each for each in self.played.attempts if each.outcome != Outcome.PASSED]
-            told = "".join(f"attempt {each.attempt} {each.outcome}: {each.headline}\n" for each in wrong)
-            self.add_report_section("call", "of runflow", told)
+            told = "; ".join(f"attempt {each.attempt} {each.outcome}: {one_line(each.headline, 300)}" for each in wrong)
+            self.user_properties.append(("runflow_note", f"{inert(self.nodeid)} is flaky: {told}"))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, NotPassed):
