@@ -10,7 +10,7 @@ annotations, `build` reads a Document into them, and the manual is their docstri
 * `Annotated[X, Form(…)]`: X under further conditions. `object`: any JSON value.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
 from functools import cache
 from types import UnionType
@@ -128,12 +128,21 @@ def branches(annotation: Any) -> tuple[Any, ...]:
     return tuple(branch for member in get_args(annotation) for branch in branches(member))
 
 
-def parts_of(value: object) -> Iterator[object]:
+def parts_of(value: object) -> Iterable[object]:
     """What a value of a flow is made of, one level down: a mapping's values, a list's items, a dataclass's fields; a text or a
     number is made of nothing."""
-    if isinstance(value, Mapping):
-        yield from value.values()
-    elif isinstance(value, tuple | list):
-        yield from value
-    elif is_dataclass(value):
-        yield from (getattr(value, each.name) for each in fields(value))
+    kind: Any = type(value)
+    return inside(kind)(value)
+
+
+@cache
+def inside(kind: Any) -> Callable[[Any], Iterable[object]]:
+    """What takes a value of this type apart: every value of every flow is, more than once."""
+    if issubclass(kind, Mapping):
+        return lambda value: value.values()
+    if issubclass(kind, tuple | list):
+        return lambda value: value
+    if is_dataclass(kind):
+        names = tuple(each.name for each in fields(kind))
+        return lambda value: [getattr(value, name) for name in names]
+    return lambda _value: ()
