@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,30 +15,35 @@ __all__ = ["Archive", "read"]
 class Archive:
     """A shelf for a Fold: the events of each finished conversation as lines of JSON, put down in one write.
 
-    Without a path the file has no name and goes with us. Raises OSError when the disk says so.
+    Without a path the file has no name and goes with us. Raises OSError when it cannot be opened. What a full disk does not
+    take stays in memory, so that no verdict is lost; `trouble` is then why.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.file: BinaryIO = open_private(path) if path else tempfile.TemporaryFile()  # noqa: SIM115
         self.places: dict[int, tuple[int, int]] = {}
+        self.refused: dict[int, bytes] = {}
+        """The conversations that are not in the file."""
+        self.trouble: OSError | None = None
         self.end = self.file.seek(0, os.SEEK_END)
-
-    def begin(self, envelope: Envelope) -> None:
-        """Put down how the run began, before any conversation."""
-        assert isinstance(envelope.event, SuiteStarted)
-        self.write([envelope])
 
     def receive(self, envelope: Envelope) -> None:
         """Put down how the run began and how it ended; what happens in between comes by `put`."""
-        if isinstance(envelope.event, SuiteStarted | SuiteEnded):
-            self.write([envelope])
+        if isinstance(envelope.event, (SuiteStarted, SuiteEnded)):
+            self.write(lines_of([envelope]))
 
     def put(self, case: int, envelopes: Sequence[Envelope]) -> None:
-        self.places[case] = self.write(envelopes)
+        data = lines_of(envelopes)
+        place = self.end, len(data)
+        if self.write(data):
+            self.places[case] = place
+        else:
+            self.refused[case] = data
 
     def take(self, case: int) -> Sequence[Envelope]:
-        return tuple(decode(self.lines(*self.places[case])))
+        held = self.refused.get(case)
+        return tuple(decode(held.decode().splitlines() if held is not None else self.lines(*self.places[case])))
 
     def lines(self, offset: int, length: int) -> list[str]:
         return os.pread(self.file.fileno(), length, offset).decode().splitlines()
@@ -48,16 +53,25 @@ class Archive:
         self.file.truncate(length)
         self.end = length
 
-    def write(self, envelopes: Sequence[Envelope]) -> tuple[int, int]:
-        data = "".join(f"{encode(envelope)}\n" for envelope in envelopes).encode("utf-8", "backslashreplace")
-        place = self.end, len(data)
-        self.file.write(data)
-        self.file.flush()
+    def write(self, data: bytes) -> bool:
+        """Put down whole lines, all of them or none; whether the disk took them."""
+        written = 0
+        try:
+            while written < len(data):
+                written += os.pwrite(self.file.fileno(), data[written:], self.end + written)
+        except OSError as error:
+            self.trouble = self.trouble or error
+            self.file.truncate(self.end)
+            return False
         self.end += len(data)
-        return place
+        return True
 
     def close(self) -> None:
         self.file.close()
+
+
+def lines_of(envelopes: Iterable[Envelope]) -> bytes:
+    return "".join(f"{encode(envelope)}\n" for envelope in envelopes).encode("utf-8", "backslashreplace")
 
 
 def open_private(path: Path) -> BinaryIO:

@@ -89,10 +89,11 @@ class Overview:
     def take(self) -> list[str]:
         """The lines that have become final."""
         lines: list[str] = []
-        for number, doing in list(self.doing.items()):
-            if doing.line is None:
+        while (number := next(iter(self.doing), None)) is not None:
+            line = self.doing[number].line
+            if line is None:
                 break
-            lines += [doing.line] if doing.line else []
+            lines += [line] if line else []
             del self.doing[number]
         return lines
 
