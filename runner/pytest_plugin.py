@@ -216,6 +216,8 @@ class FlowItem(pytest.Item):
             ("runflow_target", told),
             ("runflow_model", case.model),
         ]
+        if behind := left_behind(report):
+            self.add_report_section("setup", "of runflow", behind)
         if report.signal == 2:
             raise KeyboardInterrupt
         if report.signal:
@@ -304,6 +306,15 @@ class FlowItem(pytest.Item):
         finally:
             book.close()
         return fold.report(), connection
+
+
+def left_behind(report: "Report") -> str:
+    """What is left at the service, and how to delete it; nothing where nothing is."""
+    from runner.clean import inert
+    from runner.reporters.terminal.ending import behind
+    from runner.reporters.terminal.paint import Look, Painter
+
+    return inert("\n".join(behind(report, Painter(Look()))[1:]))
 
 
 def account(case: "CaseReport") -> str:

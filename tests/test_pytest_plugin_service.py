@@ -14,6 +14,26 @@ ONLY_HERE = (
 )
 
 
+REFUSING = """\
+import os, signal, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Refuse(BaseHTTPRequestHandler):
+    def do_DELETE(self):
+        self.send_error(401)
+
+
+def judge(answer):
+    os.kill({pid}, signal.SIGKILL)
+    HTTPServer.allow_reuse_address = True
+    server = HTTPServer(("127.0.0.1", {port}), Refuse)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return True
+"""
+"""A check after which nothing can be deleted."""
+
+
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Place]:
     with place(tmp_path) as found:
@@ -80,3 +100,16 @@ def test_collecting_only_sends_nothing(here: Place) -> None:
     ended = under_pytest(here, "--collect-only", DASHSCOPE_HTTP_BASE_URL="http://127.0.0.1:9/api/v1")
     assert (0, "a.yaml::a") == (ended.code, ended.stdout.splitlines()[0])
     assert not here.state.exists()
+
+
+def test_what_could_not_be_deleted_is_named_and_noted_down(here: Place) -> None:
+    here.flow("judged.yaml", JUDGED)
+    port = here.server.origin.rpartition(":")[2]
+    (here.folder / "judge.py").write_text(REFUSING.format(pid=here.server.process.pid, port=port), encoding="utf-8")
+    ended = under_pytest(here, "--runflow-allow-tools")
+    assert (1, 1) == (ended.code, len(here.ledgers()))
+    left = [str(each["id"]) for each in here.held()]
+    assert 2 == len(left)
+    at = ended.lines.index(f"! left at the service: {', '.join(left)}")
+    assert "  `runflow clean` deletes them" == ended.lines[at + 1]
+    assert ended.lines[-1].startswith("1 error in ")
