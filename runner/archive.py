@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,9 +23,8 @@ class Archive:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.file: BinaryIO = open_private(path) if path else tempfile.TemporaryFile()  # noqa: SIM115
-        self.places: dict[int, tuple[int, int]] = {}
-        self.refused: dict[int, bytes] = {}
-        """The conversations that are not in the file."""
+        self.places: dict[int, tuple[int, int] | bytes] = {}
+        """Where each conversation stands in the file; those that the disk did not take, themselves."""
         self.trouble: OSError | None = None
         self.end = self.file.seek(0, os.SEEK_END)
 
@@ -36,14 +36,11 @@ class Archive:
     def put(self, case: int, envelopes: Sequence[Envelope]) -> None:
         data = lines_of(envelopes)
         place = self.end, len(data)
-        if self.write(data):
-            self.places[case] = place
-        else:
-            self.refused[case] = data
+        self.places[case] = place if self.write(data) else data
 
     def take(self, case: int) -> Sequence[Envelope]:
-        held = self.refused.get(case)
-        return tuple(decode(held.decode().splitlines() if held is not None else self.lines(*self.places[case])))
+        place = self.places[case]
+        return tuple(decode(place.decode().splitlines() if isinstance(place, bytes) else self.lines(*place)))
 
     def lines(self, offset: int, length: int) -> list[str]:
         return os.pread(self.file.fileno(), length, offset).decode().splitlines()
@@ -54,14 +51,17 @@ class Archive:
         self.end = length
 
     def write(self, data: bytes) -> bool:
-        """Put down whole lines, all of them or none; whether the disk took them."""
+        """Put down whole lines, all of them or none; whether the disk took them. Once it did not, it is not asked again."""
+        if self.trouble is not None:
+            return False
         written = 0
         try:
             while written < len(data):
                 written += os.pwrite(self.file.fileno(), data[written:], self.end + written)
         except OSError as error:
-            self.trouble = self.trouble or error
-            self.file.truncate(self.end)
+            self.trouble = error
+            with suppress(OSError):
+                self.file.truncate(self.end)
             return False
         self.end += len(data)
         return True

@@ -116,7 +116,11 @@ def crash_file(text: str) -> str:
             handle, path = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
         except OSError:
             continue
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError:
+            Path(path).unlink()
+            continue
         return path
     return "--debug"

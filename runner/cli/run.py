@@ -215,6 +215,8 @@ def play(
     report = fold.report()
     selecting.remember(state, found.folder, report.summaries, warn)
     if archive:
+        if archive.trouble:
+            warn_unkept(state, archive.trouble)
         archive.close()
     return report.exit_code or lost
 
@@ -234,12 +236,16 @@ def archive_of(made: Sequence[object], state: Path, project: Path, *, resuming: 
             warn(_("no run of this project was cut short; everything is played"))
         return resume.begin(state, project), False
     except OSError as error:
-        warn(
-            _("finished conversations cannot be kept in {folder}, so that `--resume` will not find them: {reason}").format(
-                folder=state, reason=error.strerror
-            )
-        )
+        warn_unkept(state, error)
         return Archive(), False
+
+
+def warn_unkept(state: Path, error: OSError) -> None:
+    warn(
+        _("finished conversations cannot be kept in {folder}, so that `--resume` will not find them: {reason}").format(
+            folder=state, reason=error.strerror
+        )
+    )
 
 
 def shut(book: "Any") -> None:
