@@ -129,6 +129,14 @@ def test_words_of_others_do_nothing(text: str) -> None:
     assert 4 == len(cells)
 
 
+@pytest.mark.parametrize("path", ["\ud800.yaml", "a\0b.yaml", "x" * 5000 + ".yaml"])
+def test_a_path_that_no_system_has_is_told_like_any_other(path: str) -> None:
+    events = conversation(*turn(check("failed"), outcome="failed"), outcome="failed", started=case(path=path))
+    written = markdown(whole(events))
+    judge(written)
+    assert 1 == written.count("<details>")
+
+
 @QUICK
 @given(streams())
 def test_no_run_makes_anything_but_our_marks(envelopes: list[Envelope]) -> None:

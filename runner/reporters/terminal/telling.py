@@ -119,11 +119,11 @@ class Teller:
 
     def source(self) -> Sequence[str]:
         """The flow file's lines; none when it cannot be read any more, or must not be."""
-        if self.below and not Path(self.path).resolve().is_relative_to(Path.cwd()):
-            return ()
         try:
+            if self.below and not Path(self.path).resolve().is_relative_to(Path.cwd()):
+                return ()
             return source.read(self.path).lines
-        except Problems:
+        except (Problems, ValueError):  # some paths in an event stream are none that a system could have
             return ()
 
     def reason(self, ended: StepReport | AttemptReport | CaseReport, indent: str) -> list[str]:
