@@ -128,7 +128,9 @@ def encode_tool(tool: Tool) -> Body:
 def tokens(body: Mapping[str, object]) -> frozenset[str]:
     """The credentials that the tools of a body carry for plug-ins."""
     tools = body.get("tools")
-    found = (tool.get("auth") for tool in (tools if isinstance(tools, list) else ()) if isinstance(tool, Mapping))
+    if not isinstance(tools, list):
+        return frozenset()
+    found = (tool.get("auth") for tool in tools if isinstance(tool, Mapping))
     told = (each for auth in found for each in (auth.items() if isinstance(auth, Mapping) else [("", auth)]))
     return frozenset(value for name, value in told if name != "type" and isinstance(value, str) and value.strip())
 
