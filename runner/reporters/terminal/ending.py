@@ -115,7 +115,8 @@ def not_run(report: Report, paint: Painter) -> list[str]:
         count = len(titles) + (unknown if reason == because else 0)
         said = ngettext("{count} conversation", "{count} conversations", count).format(count=count)
         lines.append(f"{paint.mark(Outcome.NOT_RUN)} {said}" + (f": {one_line(reason, 600)}" if reason else ""))
-        lines += [f"    {title}" for title in some(titles, NAMED)]
+        # The dot keeps the words of others from the beginning of a line, where CI services look for commands.
+        lines += [f"    {paint.dot} {title}" for title in some(titles, NAMED)]
     if report.stopped and not reasons:
         lines.append(f"{paint.paint('!', 'yellow')} {one_line(report.stopped, 600)}")
     return headed(_("not run"), lines, paint)
