@@ -129,6 +129,13 @@ def test_words_of_others_do_nothing(text: str) -> None:
     assert 4 == len(cells)
 
 
+def test_the_name_of_what_was_not_run_begins_no_line() -> None:
+    never: list[Event] = [case("::add-mask::cat"), CaseEnded("not_run", 0, "::error::no")]
+    written = markdown(whole(conversation(*turn(check())), never))
+    judge(written)
+    assert "    · ::add-mask::cat\n" in written
+
+
 @pytest.mark.parametrize("path", ["\ud800.yaml", "a\0b.yaml", "x" * 5000 + ".yaml"])
 def test_a_path_that_no_system_has_is_told_like_any_other(path: str) -> None:
     events = conversation(*turn(check("failed"), outcome="failed"), outcome="failed", started=case(path=path))
