@@ -202,6 +202,8 @@ class Book:
         self.pages: Pages | None = None
         self.open = 0
         """How many things there are, or may be."""
+        self.staying = 0
+        """How many of them are to stay."""
         self.trouble: OSError | None = None
         """Why nothing more can be noted down."""
         self.waiting: list[asyncio.Future[None]] = []
@@ -343,6 +345,7 @@ class Ledger:
 
     def kept(self, op: str) -> None:
         """It is to stay."""
+        self.book.staying += 1
         self.book.tell({"record": "kept", "op": op})
 
 

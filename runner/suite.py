@@ -355,7 +355,7 @@ class Suite:
             debug=self.debug,
             patience=Patience(pace, self.retries, self.limits.budget, self.clock),
             ledger=self.ledger.of(job.connection, str(job.case.flow.path)) if self.ledger and target.lasting else None,
-            keep=self.limits.keep,
+            keep=self.limits.keep and target.lasting,
             shut_out=shut_out,
         )
 

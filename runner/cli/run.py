@@ -180,6 +180,7 @@ def play(
     from runner.cli.trust import permitted
     from runner.gallery import Gallery
     from runner.ledger import Book
+    from runner.registry import targets
     from runner.report import Fold
     from runner.reporters import Audience
     from runner.targets import ConnectionProblem
@@ -191,6 +192,8 @@ def play(
     screen = open_screen(people, fold, choices, redact)
     reporters = [screen, *reports.opened(files, fold, redact)]
     book = Book(state / "ledger", redact=redact)
+    if choices.keep and not any(targets[connection.target].lasting for connection in made.connections):
+        warn(_("`--keep` keeps nothing here: the embedded service ends with the run"))
     try:
         suite.run(
             made,
@@ -249,8 +252,8 @@ def warn_unkept(state: Path, error: OSError) -> None:
 
 
 def shut(book: "Any") -> None:
-    """Close the ledger, and say when something in it is not gone."""
-    left = book.pages is not None and book.open
+    """Close the ledger, and say when something in it is not gone that was not to stay."""
+    left = book.pages is not None and book.open > book.staying
     try:
         book.close()
     except OSError as error:

@@ -132,20 +132,22 @@ def behind(report: Report, paint: Painter) -> list[str]:
     """What was left or kept at the service, and how to delete it."""
     left = [one_line(id) for case in report.summaries for id in case.left]
     kept = [one_line(id) for case in report.summaries for id in case.kept]
-    told = [
-        _("left at the service: {ids}").format(ids=", ".join(some(left, IDS))) if left else "",
-        _("kept at the service: {ids}").format(ids=", ".join(some(kept, IDS))) if kept else "",
-    ]
-    lines = [f"{paint.paint('!', 'yellow')} {words}" for words in told if words]
-    if lines and not report.simulated:
-        lines.append("  " + _("`runflow clean` deletes them"))
+    lines: list[str] = []
+    for ids, words, undo in (
+        (left, _("left at the service: {ids}"), _("`runflow clean` deletes them")),
+        (kept, _("kept at the service: {ids}"), _("`runflow clean --all` deletes them")),
+    ):
+        if ids:
+            lines.append(f"{paint.paint('!', 'yellow')} {words.format(ids=', '.join(some(ids, IDS)))}")
+            lines += [f"  {undo}"] if not report.simulated else []
     return ["", *lines] if lines else []
 
 
 def slowest(report: Report, paint: Painter) -> list[str]:
-    if len(report.summaries) <= 10:
+    played = [case for case in report.summaries if case.attempts]
+    if len(played) <= 10:
         return []
-    longest = sorted(report.summaries, key=lambda case: -case.seconds)[:SLOWEST]
+    longest = sorted(played, key=lambda case: -case.seconds)[:SLOWEST]
     times = [duration(case.seconds) for case in longest]
     room = max(map(len, times), default=0)
     return headed(
