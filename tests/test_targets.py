@@ -167,6 +167,24 @@ def test_a_list_that_never_ends_is_left_after_ten_pages() -> None:
     assert 10 == len(called(talk, "list_steps", "t1", "r1"))
 
 
+@pytest.mark.parametrize(
+    ("call", "path", "arguments", "due"),
+    [
+        ("find_assistant", "/assistants", ("op",), "object"),
+        ("find_message", "/threads/t1/messages", ("t1", "op", ""), "thread.message"),
+        ("find_run", "/threads/t1/runs", ("t1", "op"), "thread.run"),
+        ("list_messages", "/threads/t1/messages", ("t1",), "thread.message"),
+        ("list_steps", "/threads/t1/runs/r1/steps", ("t1", "r1"), "thread.run.step"),
+    ],
+)
+def test_an_item_of_a_list_that_is_no_object_is_an_error_of_the_call(
+    call: str, path: str, arguments: tuple[str, ...], due: str
+) -> None:
+    with pytest.raises(TargetError) as raised:
+        called(Talk().asks("GET", path).answers(**page(7)), call, *arguments)
+    assert f"GET {path}: 200: a JSON object was due for the {due}, not a number" == raised.value.sentence
+
+
 def test_steps_are_given_oldest_first() -> None:
     talk = Talk().asks("GET", "/threads/t1/runs/r1/steps").answers(**page({"id": "s2"}, {"id": "s1"}))
     assert ["s1", "s2"] == [step.id for step in called(talk, "list_steps", "t1", "r1")]

@@ -124,9 +124,12 @@ class AssistantApi:
         return await self.call("POST", "/assistants", lambda payload: wire.decode_assistant(payload, body), body=body)
 
     async def find_assistant(self, op: str) -> AssistantObject | None:
-        async for item in self.pages("/assistants", PAGES):
-            if wire.op_of(item) == op:
-                return wire.decode_assistant(item)
+        def ours(item: object) -> AssistantObject | None:
+            return wire.decode_assistant(item) if wire.op_of(item) == op else None
+
+        async for found in self.pages("/assistants", PAGES, ours):
+            if found is not None:
+                return found
         return None
 
     async def create_thread(self, setup: ThreadSetup | None, op: str = "") -> Thread:
@@ -142,11 +145,11 @@ class AssistantApi:
         self, thread_id: str, op: str, text: str, newer_than: str = "", role: Role = Role.USER
     ) -> Message | None:
         alike: Message | None = None
-        async for item in self.pages(f"/threads/{quoted(thread_id)}/messages", PAGES):
-            message = wire.decode_message(item)
+        path = f"/threads/{quoted(thread_id)}/messages"
+        async for message, its_op in self.pages(path, PAGES, lambda item: (wire.decode_message(item), wire.op_of(item))):
             if message.id == newer_than:
                 break
-            if wire.op_of(item) == op:
+            if its_op == op:
                 return message
             if text and (message.text, message.role) == (text, role):
                 alike = message
@@ -168,9 +171,9 @@ class AssistantApi:
 
     async def find_run(self, thread_id: str, op: str, known: Collection[str] | None = None) -> Run | None:
         other: Run | None = None
-        async for item in self.pages(f"/threads/{quoted(thread_id)}/runs", PAGES):
-            run = wire.decode_run(item)
-            if wire.op_of(item) == op:
+        path = f"/threads/{quoted(thread_id)}/runs"
+        async for run, its_op in self.pages(path, PAGES, lambda item: (wire.decode_run(item), wire.op_of(item))):
+            if its_op == op:
                 return run
             if known is not None and run.id not in known:
                 other = run
@@ -223,8 +226,8 @@ class AssistantApi:
     async def list_messages(self, thread_id: str, newer_than: str = "") -> tuple[Message, ...]:
         """Newest first: those after the message `newer_than`, or one page of them."""
         found: list[Message] = []
-        async for item in self.pages(f"/threads/{quoted(thread_id)}/messages", PAGES if newer_than else 1):
-            message = wire.decode_message(item)
+        path = f"/threads/{quoted(thread_id)}/messages"
+        async for message in self.pages(path, PAGES if newer_than else 1, wire.decode_message):
             if newer_than and message.id == newer_than:
                 break
             found.append(message)
@@ -233,15 +236,17 @@ class AssistantApi:
     async def list_steps(self, thread_id: str, run_id: str) -> tuple[RunStep, ...]:
         """Oldest first."""
         path = f"/threads/{quoted(thread_id)}/runs/{quoted(run_id)}/steps"
-        return tuple(reversed([wire.decode_step(item) async for item in self.pages(path, PAGES)]))
+        return tuple(reversed([step async for step in self.pages(path, PAGES, wire.decode_step)]))
 
-    async def pages(self, path: str, most: int) -> AsyncIterator[object]:
+    async def pages(self, path: str, most: int, decode: Callable[[object], Decoded]) -> AsyncIterator[Decoded]:
         # Newest first is asked for although it is the default; no `limit`, whose maximum is not published.
         query = {"order": "desc"}
         for _page in range(most):
             page = await self.call("GET", path, wire.decode_page, query=query)
             for item in page.items:
-                yield item
+                with self.faults(f"GET {path}", 200):
+                    decoded = decode(item)
+                yield decoded
             if not page.has_more or not page.last_id:
                 return
             query["after"] = page.last_id
