@@ -346,6 +346,8 @@ def test_a_tool_call_in_every_way_it_is_written(call: dict[str, object], expecte
         ({"prompt_tokens": 5, "completion_tokens": 2}, Usage(5, 2, 7)),
         ({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, None),
         ({"input_tokens": "5"}, None),
+        ({"input_tokens": True, "total_tokens": True}, None),
+        ({"input_tokens": 10**4299, "output_tokens": 2}, Usage(0, 2, 2)),
     ],
 )
 def test_usage(usage: dict[str, object], expected: Usage | None) -> None:

@@ -60,6 +60,8 @@ OP = "runflow_op"
 """The key of our own id in the metadata of what we make."""
 PAIRS = 16
 """How much metadata a service keeps."""
+MOST_TOKENS = 10**12
+"""No answer takes more; a number beyond is none that can be meant, and could be too long to write down."""
 ID = re.compile(rb'\s*\{(?:\s*"\w+"\s*:\s*(?:"[^"\\]*"|\w+)\s*,)*?\s*"id"\s*:\s*"([!#-\[\]-~]+)"')
 
 # ── what is sent ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -402,7 +404,7 @@ def well_formed(value: str) -> str:
 
 def count(body: Mapping[str, object], key: str) -> int:
     value = body.get(key)
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOKENS else 0
 
 
 def unix_seconds(body: Mapping[str, object], key: str) -> float:
