@@ -265,16 +265,26 @@ class Patient:
         self.patience.budget.check()
         op = new_op()
         await self.intend(kind, op, parent)
-        doubts: list[str] = []
+        # Whether it may be there, although no good answer came.
+        maybe = False
+
+        async def attempt() -> Made:
+            nonlocal maybe
+            before, maybe = maybe, True
+            try:
+                return await create(op)
+            except TargetError as failure:
+                maybe = before or doubtful(failure)
+                raise
 
         async def look(failure: TargetError) -> Made | None:
-            doubts.append(op)
             return self.done_all_the_same(await self.repeat(lambda: find(op)), failure)
 
         try:
-            made = await self.repeat(lambda: create(op), look)
-        except TargetError as failure:
-            if not doubts and not doubtful(failure):
+            made = await self.repeat(attempt, look)
+        except BaseException:
+            # Also told to stop, or out of budget, while the turn was waited for.
+            if not maybe:
                 self.forget(op)
             raise
         self.note(made, op)

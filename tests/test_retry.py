@@ -655,6 +655,12 @@ def test_a_budget_that_is_used_up_before_lets_nothing_be_made() -> None:
     assert ([], "the budget of 1 calls is used up") == (seen.transport.calls, seen.result.reason)
 
 
+def test_what_the_budget_did_not_let_us_make_is_not_looked_for() -> None:
+    seen = served(flow(SAID), "429@1/create_assistant", patience=alone(budget=Budget(calls=1)))
+    assert ("the budget of 1 calls is used up", 1) == (seen.result.reason, len(seen.transport.calls))
+    assert {} == seen.notes.open
+
+
 def test_the_tokens_of_an_answer_are_counted() -> None:
     budget = Budget()
     seen = served(flow(SAID, SAID), patience=alone(budget=budget))
@@ -726,8 +732,8 @@ def test_ctrl_c_while_a_turn_is_waited_for_sends_nothing_more() -> None:
         pace.pause(30)
         return Patience(pace, RetryBudget(), Budget(), clock)
 
-    calls, seconds, _ended, _notes = stopped(1.0, paused)
-    assert ([], 0.0) == (calls, seconds)
+    calls, seconds, _ended, notes = stopped(1.0, paused)
+    assert ([], 0.0, {}) == (calls, seconds, notes.open)
 
 
 def test_ctrl_c_waits_for_no_turn_to_clean_up() -> None:
