@@ -4,8 +4,7 @@ import asyncio
 import gzip
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import repeat
@@ -30,6 +29,7 @@ __all__ = [
     "HERE",
     "REFUSALS",
     "SPOILED",
+    "SPOILED_STREAMS",
     "WAYS",
     "Audit",
     "Breaking",
@@ -79,6 +79,7 @@ REFUSALS: dict[str, httpx.Response | Exception] = {
     "throttled otherwise": error(400, "Throttling.AllocationQuota"),
 }
 """Nothing was done, and the next attempt may do it."""
+OTHERWISE = {"429 after a day": error(429, "Throttling.RateQuota", **{"Retry-After": "86400"})}
 
 FINAL: dict[str, httpx.Response | Exception] = {
     "400": error(400, "InvalidParameter"),
@@ -163,6 +164,17 @@ async def not_an_object(answer: httpx.Response, _data: bytes) -> httpx.Response:
     return httpx.Response(answer.status_code, json=[])
 
 
+def after_event(count: int, *, broken: bool) -> Callable[[httpx.Response, bytes], Awaitable[httpx.Response]]:
+    """A stream of which so many events come, and that then breaks or ends."""
+
+    async def cut_there(answer: httpx.Response, data: bytes) -> httpx.Response:
+        events = data.split(b"\n\n")
+        kept = b"".join(event + b"\n\n" for event in events[:count])
+        return again(answer, kept, *([httpx.RemoteProtocolError("the body ended too early")] if broken else []))
+
+    return cut_there
+
+
 async def unknown_state(answer: httpx.Response, data: bytes) -> httpx.Response:
     """Where the answer names a state, it is one that nobody knows."""
     return again(answer, re.sub(rb'("status": ?)"\w+"', rb'\1"pondering"', data))
@@ -185,6 +197,14 @@ SPOILED = {
     "unknown state": unknown_state,
 }
 """The work was done, and the answer does not arrive as it was."""
+
+EVENTS = 14
+"""More than any stream of these conversations has."""
+SPOILED_STREAMS = {
+    f"{'broken' if broken else 'ended'} after {count} events": after_event(count, broken=broken)
+    for count in range(EVENTS)
+    for broken in (True, False)
+}
 
 WAYS = (*REFUSALS, *FINAL, *SPOILED)
 
@@ -222,12 +242,12 @@ class Breaking(httpx.AsyncBaseTransport):
         if not way:
             return await self.inner.handle_async_request(request)
         self.broke[len(self.asked)] = self.asked[-1]
-        if refusal := REFUSALS.get(way) or FINAL.get(way):
+        if refusal := REFUSALS.get(way) or FINAL.get(way) or OTHERWISE.get(way):
             if isinstance(refusal, Exception):
                 raise type(refusal)(str(refusal))
             return httpx.Response(refusal.status_code, headers=refusal.headers, content=refusal.content)
         answer = await self.inner.handle_async_request(request)
-        return await SPOILED[way](answer, await whole(answer))
+        return await (SPOILED | SPOILED_STREAMS)[way](answer, await whole(answer))
 
     @property
     def disowned(self) -> bool:
@@ -257,10 +277,10 @@ class Audit:
         )
 
         self.service = service
-        self.said: list[str] = []
-        """The texts of the user's messages, in the order they were made."""
-        self.runs: list[object] = []
-        """What the runs came to."""
+        self.said: dict[str, list[str]] = {}
+        """The texts of the user's messages in each thread, in the order they were made."""
+        self.runs: dict[str, list[str]] = {}
+        """What the runs of each thread came to."""
         self.assistants = 0
         self.threads = 0
         self.left: dict[str, str] = {}
@@ -271,9 +291,9 @@ class Audit:
         for kind, text in self.database.execute("SELECT kind, body FROM made ORDER BY rowid"):
             body = json.loads(text)
             if kind == "thread.message" and body["role"] == "user":
-                self.said.append(json.dumps(body["content"]))
+                self.said.setdefault(body["thread_id"], []).append(json.dumps(body["content"]))
             elif kind == "thread.run":
-                self.runs.append(body["status"])
+                self.runs.setdefault(body["thread_id"], []).append(body["status"])
             self.assistants += kind == "assistant"
             self.threads += kind == "thread"
         wanted = "SELECT id, body FROM object WHERE kind IN ('assistant', 'thread') ORDER BY sequence"
@@ -287,16 +307,17 @@ class NotedDown:
 
     open: dict[str, str] = field(default_factory=dict)
     """What was begun and is not known to be gone, by operation id; and its id as far as that is known."""
-    kinds: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """What was ever begun."""
 
     def of(self, _connection: Connection, _flow: str = "") -> "NotedDown":
         return self
 
     async def intend(self, kind: str, op: str, parent: str = "") -> None:
         assert op
-        assert op not in self.open
+        assert op not in self.kinds
         assert bool(parent) is (kind == "run")
-        self.kinds[kind] += 1
+        self.kinds[op] = kind
         self.open[op] = ""
 
     def made(self, op: str, id: str) -> None:
@@ -305,6 +326,14 @@ class NotedDown:
 
     def gone(self, op: str) -> None:
         del self.open[op]
+
+    def begun(self, kind: str) -> int:
+        return sum(each == kind for each in self.kinds.values())
+
+    @property
+    def orphans(self) -> bool:
+        """Whether nothing is open but threads whose answers were lost."""
+        return all(not id and self.kinds[op] == "thread" for op, id in self.open.items())
 
     def kept(self, op: str) -> None:
         raise AssertionError("nothing was to be kept")

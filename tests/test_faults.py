@@ -1,15 +1,50 @@
 """Every call of the sequence broken in every way, once and for good: no false verdict, nothing twice, nothing forgotten."""
 
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from functools import cache
+from itertools import cycle
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from runner.events import FunctionAnswered, StepEnded, Warned
+from runner.embedded.service import Service
+from runner.events import AttemptEnded, FunctionAnswered, StepEnded, Warned
 from runner.model import Assistant, Flow, Function, Outcome, Returns, Step, Tool
+from runner.plan import Case
+from runner.suite import Job, Limits
+from runner.targets import Connection
+from runner.transport.embedded import EmbeddedTransport
 from tests.engine_fixtures import expect
-from tests.faults_fixtures import FINAL, REFUSALS, SPOILED, WAYS, Ended, always, broken, once
+from tests.faults_fixtures import (
+    FINAL,
+    HERE,
+    REFUSALS,
+    SPOILED,
+    SPOILED_STREAMS,
+    WAYS,
+    Audit,
+    Breaking,
+    Ended,
+    InProcess,
+    LoopTime,
+    NotedDown,
+    always,
+    broken,
+    once,
+)
+from tests.leftovers_fixtures import FLOW as YAML
+from tests.leftovers_fixtures import KILLED, Place, place
+from tests.suite_fixtures import play
 
 ORDER = {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}
 LOOK_UP = Tool("function", "Look up one order", None, Function("get_order", ORDER, Returns({"status": "shipped"})))
@@ -48,17 +83,18 @@ def true(result: Ended, due: Outcome = Outcome.PASSED) -> None:
     assert result.outcome in (due, Outcome.ERROR), end.reason
     assert bool(end.reason) is (result.outcome == Outcome.ERROR)
 
-    said = [next(text for text in SAID if text in each) for each in audit.said]
-    assert SAID[: len(said)] == said, "a message was sent twice, or out of turn"
-    assert len(audit.runs) <= len(said), "a run was begun twice"
+    for thread, texts in audit.said.items():
+        said = [next(text for text in SAID if text in each) for each in texts]
+        assert SAID[: len(said)] == said, "a message was sent twice, or out of turn"
+        assert len(audit.runs.get(thread, ())) <= len(said), "a run was begun twice"
     answered = Counter(event.call for event in result.only(FunctionAnswered))
     assert set(answered.values()) <= {1}, "a function was called twice for one call"
     assert audit.assistants <= 1
-    assert audit.threads <= min(4, ledger.kinds["thread"])
-    assert ledger.kinds["thread"] <= 8
+    assert audit.threads <= min(4, ledger.begun("thread"))
+    assert ledger.begun("thread") <= 8
     if result.outcome == due:
-        assert SAID == said
-        assert ["completed"] * 2 == audit.runs
+        assert [2] == [len(texts) for texts in audit.said.values()]
+        assert [["completed"] * 2] == [*audit.runs.values()]
         assert 1 == len(answered)
 
     if not result.breaking.disowned:
@@ -142,3 +178,167 @@ def test_a_service_that_stays_broken_is_given_up(way: str) -> None:
         elif result.outcome == Outcome.PASSED:
             # A second try may find it gone, whatever became of the first one's answer.
             assert nothing_left(result) or result.breaking.disowned, where
+
+
+# ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("number", [4, 6, 11])
+def test_a_stream_cut_after_any_event_changes_no_verdict(number: int) -> None:
+    lost = 0
+    for way in SPOILED_STREAMS:
+        result = broken(FLOW, once(number, way))
+        true(result)
+        assert (Outcome.PASSED, "") == (result.outcome, result.end.reason), way
+        assert nothing_left(result)
+        lost += any("polled instead" in event.message for event in result.only(Warned))
+    assert lost >= 6, "the cuts must take something away"
+
+
+@BOTH
+@pytest.mark.parametrize("status", ["failed", "expired", "cancelled", "incomplete"])
+def test_a_run_that_ends_badly_never_passes(status: str, streaming: bool) -> None:
+    for number in range(4, 9):
+        result = broken(FLOW, once(number, "lost"), streaming=streaming, faults=[f"{status}/create_run"])
+        assert Outcome.ERROR == result.outcome
+        assert f"the run ended as `{status}`" in result.end.reason
+        assert [[status]] == [*result.audit.runs.values()]
+        assert nothing_left(result)
+
+
+# ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("number", range(1, 17))
+def test_what_a_service_asks_to_wait_is_waited(number: int) -> None:
+    result = broken(FLOW, once(number, "429 after 2"))
+    before, after = result.breaking.times[number - 1 : number + 1]
+    assert 2.0 <= after - before <= 2.3
+
+
+def test_a_service_that_asks_for_too_long_is_left_at_once() -> None:
+    for number, call in enumerate(calls(True), 1):
+        result = broken(FLOW, once(number, "429 after a day"))
+        true(result)
+        assert Outcome.ERROR == result.outcome, call
+        assert "the service asks to wait 86400 s, which is too long" in result.end.reason
+        assert result.seconds <= 1
+
+
+@BOTH
+@pytest.mark.parametrize("way", ["silent", "no answer", "429", "500", "unknown state", "dripping"])
+def test_a_conversation_ends_within_its_own_time(way: str, streaming: bool) -> None:
+    hasty = replace(FLOW, timeout=70.0, steps=tuple(replace(step, timeout=30.0) for step in FLOW.steps))
+    for number in range(1, 15):
+        result = broken(hasty, always(number, way), streaming=streaming)
+        true(result)
+        assert all(step.seconds <= 30 + SETTLE_SECONDS for step in result.only(StepEnded))
+        begun = next((event.seconds for event in result.only(StepEnded)[-1:]), 0)
+        assert begun <= 70
+        assert result.end.seconds <= 70 + SETTLE_SECONDS + STEP_SECONDS
+
+
+# ── more than one ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=150, derandomize=True)
+@given(
+    first=st.integers(1, 18),
+    apart=st.integers(1, 12),
+    ways=st.tuples(st.sampled_from(WAYS), st.sampled_from(WAYS)),
+    streaming=st.booleans(),
+)
+def test_two_bad_answers_make_no_false_verdict(first: int, apart: int, ways: tuple[str, str], streaming: bool) -> None:
+    plan = {first: ways[0], first + apart: ways[1]}
+    result = broken(FLOW, lambda at: plan.get(at, ""), streaming=streaming)
+    true(result)
+    if set(ways) <= set(PASSING):
+        assert (Outcome.PASSED, "") == (result.outcome, result.end.reason)
+        assert result.ledger.orphans
+
+
+@pytest.mark.parametrize("every", range(2, 16))
+def test_a_suite_over_a_service_that_breaks_every_so_many_calls(every: int) -> None:
+    due = {number: "failed" if number % 3 == 0 else "passed" for number in range(1, 13)}
+    jobs = [Job(number, Case(WRONG if outcome == "failed" else FLOW, "", {}), HERE) for number, outcome in due.items()]
+    ledger = NotedDown()
+    made: list[Audit] = []
+    ways = cycle(PASSING)
+
+    def open_(connection: Connection) -> InProcess:
+        service = Service(clock=LoopTime())
+        made.append(Audit(service))
+        wrong = Breaking(EmbeddedTransport(service), lambda at: next(ways) if at % every == 0 else "")
+        return InProcess(wrong, connection)
+
+    played = play(jobs, open_, limits=Limits(jobs=4), ledger=ledger)
+    [audit] = made
+    audit.close()
+    assert set(audit.left) <= set(ledger.open)
+    told = {id for ended in played.only(AttemptEnded).values() for end in ended for id in end.left}
+    assert {id for id in ledger.open.values() if id} & set(audit.left.values()) <= told
+    assert all(len(set(texts)) == len(texts) for texts in audit.said.values())
+    assert all(len(runs) <= len(audit.said[thread]) for thread, runs in audit.runs.items())
+    if every < 5:
+        # One in four is more than attempts and the retry budget are for; it may only be said so, and never otherwise.
+        assert all(verdict in (due[number], "error") for number, verdict in played.outcomes.items())
+        assert all(reason for outcome, reason in played.verdicts.values() if outcome == "error")
+    else:
+        assert due == played.outcomes
+        assert ledger.orphans
+        assert 12 == len(audit.runs)
+
+
+# ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def grown(here: Place) -> int:
+    """How many things were ever made at the service."""
+    with closing(sqlite3.connect(here.folder / "service.db")) as database:
+        [found] = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'object'").fetchall() or [(0,)]
+        return int(found[0])
+
+
+def killed(here: Place, more: int, *options: str) -> int:
+    """The code of a run that is killed as soon as it has made so many things."""
+    at = grown(here) + more
+    command = [sys.executable, "-m", "runner", "run", ".", "--jobs", "2", "--quiet", *options]
+    with subprocess.Popen(command, cwd=here.folder, env=here.environment, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and grown(here) < at:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        return process.wait()
+
+
+def cleaned_but_for_orphans(here: Place) -> None:
+    """What is left after cleaning up is a thread whose making the kill fell into, and is told."""
+    cleaned = here.clean()
+    orphans = [line for line in cleaned.lines if line.startswith("possible orphan: thread without an id")]
+    assert cleaned.code == (4 if orphans else 0), cleaned.stderr
+    assert [each["id"] for each in here.held() if not str(each["id"]).startswith("thread_")] == []
+    assert all(any(str(op) in line for line in orphans) for op in here.ops()), cleaned.stdout
+
+
+def outcomes(text: str) -> list[tuple[str, str]]:
+    return [(case["path"], case["outcome"]) for case in json.loads(text)["cases"]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
+def test_the_command_killed_again_and_again_leaves_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    run = "-m", "runner", "run", ".", "--jobs", "2", "--json", "-", "--quiet"
+    with place(tmp_path) as here:
+        for name, text in zip("abcdef", ("cat", "dog", "cat", "cat", "dog", "cat"), strict=True):
+            here.flow(f"{name}.yaml", YAML.replace("contains: cat", f"contains: {text}"))
+        whole = here.command(*run)
+        assert 1 == whole.code
+        each = grown(here) // 6
+        for number, more in enumerate((1, 3, 2 * each + 2)):
+            assert KILLED == killed(here, more, *(["--resume"] if number else []))
+            if number == 1:
+                cleaned_but_for_orphans(here)
+        before = grown(here)
+        resumed = here.command(*run, "--resume")
+        assert grown(here) - before <= 5 * each, "what had its verdict was played again"
+        assert outcomes(whole.stdout) == outcomes(resumed.stdout)
+        assert whole.code == resumed.code
+        cleaned_but_for_orphans(here)
