@@ -122,7 +122,8 @@ def begin(state: Path, project: Path, wall: Callable[[], float] = time.time) -> 
     archive = Archive(folder / f"{name_of_run(wall())}.jsonl")
     hold(archive.file.fileno())
     for path in archives(folder)[MOST:]:
-        with path.open("r+b") as file:
+        # Another run may take it away just now, and what cannot be taken away is in nobody's way.
+        with suppress(OSError), path.open("r+b") as file:
             if hold(file.fileno()):
                 path.unlink()
     return archive
@@ -135,12 +136,13 @@ def archives(folder: Path) -> list[Path]:
 
 def unfinished(state: Path, project: Path) -> Archive | None:
     """The archive of the project's newest run that did not come to its end, to go on in it, or None. A conversation without
-    a verdict counts as no end; a run that is still under way, or taken up by somebody else, is passed over. Raise OSError."""
+    a verdict counts as no end; a run that never began, is still under way, or taken up by somebody else, is passed over. Raise
+    OSError."""
     for path in archives(state / "runs" / folder_name(project)):
         archive = Archive(path)
         if hold(archive.file.fileno()):
             contents = Contents.of(archive.file)
-            if not contents.complete:
+            if contents.end and not contents.complete:
                 archive.cut(contents.end)
                 return archive
         archive.close()
@@ -148,16 +150,26 @@ def unfinished(state: Path, project: Path) -> Archive | None:
 
 
 def finished(archive: Archive, jobs: Iterable[Job]) -> "Finished":
-    """What the archive holds of those jobs and need not be played again."""
-    contents = Contents.of(archive.file)
+    """What the archive holds of those jobs and need not be played again: what a whole run has not played since."""
+    final, since = Contents.of(archive.file).final, settled(archive)
     return Finished(
         archive,
         {
-            job.number: (*contents.final[job.digest], str(job.case.flow.path))
+            job.number: (verdict.begin, verdict.length, str(job.case.flow.path))
             for job in jobs
-            if job.digest and job.digest in contents.final
+            if job.digest and (verdict := final.get(job.digest)) and verdict.time >= since.get(job.digest, 0)
         },
     )
+
+
+def settled(archive: Archive) -> Mapping[str, float]:
+    """When the project's other runs that came to their end last gave a verdict, by digest: what is older is out of date."""
+    times: dict[str, float] = {}
+    for path in archives(archive.path.parent) if archive.path else ():
+        with suppress(OSError), path.open("rb") as file:
+            if path != archive.path and (contents := Contents.of(file)).complete:
+                times |= {key: max(each.time, times.get(key, 0)) for key, each in contents.final.items()}
+    return times
 
 
 class Finished(Mapping[int, Sequence[Envelope]]):
@@ -187,11 +199,20 @@ def renamed(envelope: Envelope, number: int, path: str) -> Envelope:
 # ── reading one ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where a conversation stands in an archive, and when it ended."""
+
+    begin: int
+    length: int
+    time: float
+
+
 @dataclass(slots=True)
 class Contents:
     """What an archive says: where the conversations with a verdict stand, by digest, and whether the run came to its end."""
 
-    final: dict[str, tuple[int, int]] = field(default_factory=dict)
+    final: dict[str, Verdict] = field(default_factory=dict)
     complete: bool = False
     end: int = 0
     """Behind the last whole conversation; what follows was cut short."""
@@ -228,7 +249,8 @@ class Contents:
                 begin, key = self.began
                 if told.get("outcome") in FINAL:
                     self.verdicts += 1
-                    self.final[key] = begin, end - begin
+                    time = told.get("time")
+                    self.final[key] = Verdict(begin, end - begin, time if isinstance(time, float) else 0)
                 else:
                     self.final.pop(key, None)
                 self.began, self.end = None, end

@@ -164,16 +164,16 @@ def test_errors_and_what_was_not_run_count_as_not_finished(tmp_path: Path) -> No
 # ── which run, and which conversations ───────────────────────────────────────────────────────────────────────────────
 
 
-def ended(archive: Archive, *verdicts: str, signal: int = 0, planned: int | None = None) -> None:
+def ended(archive: Archive, *verdicts: str, signal: int = 0, planned: int | None = None, time: float = 0.0) -> None:
     """An archive of conversations that came to these verdicts."""
     started = SuiteStarted("1", "dashscope", HERE.base_url, "", len(verdicts) if planned is None else planned, False)
-    archive.receive(Envelope(0, 1, 0.0, started))
+    archive.receive(Envelope(0, 1, time, started))
     fold = Fold(archive)
     for number, outcome in enumerate(verdicts, 1):
-        fold.receive(Envelope(number, 1, 0.0, case_started(marked(number)[-1])))
-        fold.receive(Envelope(number, 2, 0.0, CaseEnded(Outcome(outcome), 0.0)))
+        fold.receive(Envelope(number, 1, time, case_started(marked(number)[-1])))
+        fold.receive(Envelope(number, 2, time, CaseEnded(Outcome(outcome), 0.0)))
     if signal >= 0:
-        archive.receive(Envelope(0, 2, 0.0, SuiteEnded(0.0, signal)))
+        archive.receive(Envelope(0, 2, time, SuiteEnded(0.0, signal)))
     archive.close()
 
 
@@ -214,8 +214,31 @@ def test_the_newest_run_that_was_cut_short_is_taken_up(tmp_path: Path) -> None:
     archive.close()
 
 
+@pytest.mark.parametrize(("signal", "since", "kept"), [(0, 200.0, {2}), (0, 50.0, {1, 2}), (15, 200.0, {1, 2})])
+def test_verdicts_that_a_run_without_interruption_has_given_since_are_out_of_date(
+    tmp_path: Path, signal: int, since: float, kept: set[int]
+) -> None:
+    ended(resume.begin(tmp_path, tmp_path, lambda: 2.0), "failed", "passed", "not_run", time=100.0)
+    ended(resume.begin(tmp_path, tmp_path, lambda: 1.0), "passed", signal=signal, time=since)
+    archive = resume.unfinished(tmp_path, tmp_path)
+    assert archive is not None
+    assert kept == set(resume.finished(archive, marked(3)))
+    archive.close()
+
+
+def test_a_run_that_never_began_is_passed_over(tmp_path: Path) -> None:
+    moments = iter([100.0, 200.0])
+    ended(resume.begin(tmp_path, tmp_path, lambda: next(moments)), "passed", signal=2)
+    resume.begin(tmp_path, tmp_path, lambda: next(moments)).close()
+    archive = resume.unfinished(tmp_path, tmp_path)
+    assert archive is not None
+    assert [1] == list(resume.finished(archive, marked(1)))
+    archive.close()
+
+
 def test_a_run_under_way_is_passed_over(tmp_path: Path) -> None:
     archive = resume.begin(tmp_path, tmp_path)
+    archive.receive(Envelope(0, 1, 0.0, SuiteStarted("1", "dashscope", HERE.base_url, "", 1, False)))
     assert resume.unfinished(tmp_path, tmp_path) is None
     archive.close()
     first = resume.unfinished(tmp_path, tmp_path)
@@ -238,6 +261,18 @@ def test_only_the_newest_few_archives_are_kept_and_those_under_way(tmp_path: Pat
     names = [path.name[:15] for path in archives(tmp_path)]
     assert ["19700101T000140", *(f"19700101T00014{last}" for last in range(3, 8))] == names
     busy.close()
+
+
+def test_an_archive_that_cannot_be_taken_away_is_in_nobodys_way(tmp_path: Path) -> None:
+    moments = iter(range(100, 200))
+    first = resume.begin(tmp_path, tmp_path, lambda: next(moments))
+    first.close()
+    assert first.path is not None
+    first.path.unlink()
+    first.path.mkdir()
+    for _run in range(6):
+        resume.begin(tmp_path, tmp_path, lambda: next(moments)).close()
+    assert 6 == len(archives(tmp_path))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
