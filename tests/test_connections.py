@@ -440,6 +440,39 @@ def test_a_request_that_no_connection_becomes_free_for_is_given_up() -> None:
     run(go())
 
 
+def test_a_request_that_is_given_up_as_its_turn_comes_leaves_it_to_the_next() -> None:
+    async def go() -> None:
+        released = asyncio.Event()
+
+        def held(server: Server) -> Serve:
+            async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                while True:
+                    await server.request(reader)
+                    await released.wait()
+                    writer.write(OK)
+
+            return answer
+
+        async with serving(held) as server, Connections(server.base, most=1) as way:
+            first = asyncio.ensure_future(asked(way, server))
+            await server.asked.wait()
+            second, third = (asyncio.ensure_future(asked(way, server, limits={"pool": 1})) for _each in range(2))
+            await asyncio.sleep(0)
+            wake = way.wake
+
+            def wake_and_give_up() -> None:
+                way.wake = wake  # type: ignore[method-assign]
+                wake()
+                second.cancel()
+
+            way.wake = wake_and_give_up  # type: ignore[method-assign]
+            released.set()
+            assert [b"ok", b"ok"] == [*await asyncio.gather(first, third)]
+            assert second.cancelled()
+
+    run(go())
+
+
 def test_a_connection_that_could_not_be_made_leaves_its_place_to_the_next() -> None:
     async def go() -> None:
         with socket.socket() as nobody:

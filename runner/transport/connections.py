@@ -90,8 +90,13 @@ class Connections(httpx.AsyncBaseTransport):
             try:
                 async with asyncio.timeout(limits.get("pool")):
                     await turn
-            except TimeoutError as error:
-                raise httpx.PoolTimeout(_("no connection became free")) from error
+            except BaseException as error:
+                if turn.done() and not turn.cancelled():
+                    # It had its turn already, and leaves it to the next one.
+                    self.wake()
+                if isinstance(error, TimeoutError):
+                    raise httpx.PoolTimeout(_("no connection became free")) from error
+                raise
             finally:
                 if turn in self.waiting:
                     self.waiting.remove(turn)
