@@ -486,6 +486,14 @@ def test_bash_itself_completes_a_command(tmp_path: Path) -> None:
     [
         ("run --jsn x.yaml", "there is no option `--jsn`; did you mean `--json`?"),
         ("targets --foo", "there is no option `--foo`"),
+        ("run x.yaml -j 4", "there is no option `-j`; did you mean `--jobs`?"),
+        ("run x.yaml --tags smoke", "there is no option `--tags`; did you mean `--tag`?"),
+        ("run x.yaml -x", "there is no option `-x`; did you mean `--max-failures 1`?"),
+        ("run x.yaml --retries 2", "there is no option `--retries`; write `retries: 2` in the flow"),
+        ("run x.yaml --req", "there is no option `--req`; did you mean `--require-checks`?"),
+        ("validate x.yaml --lf", "there is no option `--lf`"),
+        ("run x.yaml --jobs 0", "`--jobs` cannot have this value; it takes a whole number of at least 1"),
+        ("run x.yaml --max-rps fast", "`--max-rps` cannot have this value; it takes a number above 0"),
         ("run x.yaml --var", "`--var` needs a value"),
         ("init --yes=1", "`--yes` takes no value"),
         ("completion", "`bash|zsh|fish` is missing"),
@@ -497,6 +505,17 @@ def test_bash_itself_completes_a_command(tmp_path: Path) -> None:
 def test_a_wrong_command_line_is_told_in_sentences_of_our_own(arguments: str, sentence: str, tmp_path: Path) -> None:
     ended = run(tmp_path, *arguments.split())
     assert (2, f"runflow: {sentence}") == (ended.code, ended.stderr.splitlines()[0])
+
+
+def test_a_misspelt_path_is_told_with_what_lies_there(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "paint.yaml").touch()
+    told = [run(tmp_path, *words).stderr for words in (["flwos"], ["flows/piant.yaml"], ["nosuch/paint.yaml"])]
+    assert [
+        "runflow: `flwos` is neither a command nor a file; did you mean `runflow flows`?\n",
+        "runflow: there is no file or folder `flows/piant.yaml`; did you mean `flows/paint.yaml`?\n",
+        "runflow: there is no file or folder `nosuch/paint.yaml`\n",
+    ] == told
 
 
 # ── init ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -57,6 +57,12 @@ class Option(click.Option):
         super().__init__(*args, **attributes)
         self.heading = heading
 
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """What click adds to the help; a range it can only write as a formula."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
 
 def option(*names: str, heading: str = "", **attributes: Any) -> Callable[[Any], Any]:
     return click.option(*names, cls=Option, heading=heading, **attributes)
@@ -97,7 +103,11 @@ class Command(click.Command):
         self.examples = tuple(examples)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
         if rest and not ctx.resilient_parsing:
             raise click.UsageError(_("`{argument}` is one argument too many").format(argument=rest[0]), ctx)
         return rest
@@ -176,7 +186,7 @@ class Commands(click.Group):
         name = args[0]
         if name in self.list_commands(ctx) or ctx.resilient_parsing:  # while a shell completes, nothing is an error
             return super().resolve_command(ctx, args)
-        near = nearest(name, self.list_commands(ctx))
+        near = nearest(name, [*self.list_commands(ctx), *sorted(os.listdir())])  # noqa: PTH208
         sentence = (
             _("`{name}` is neither a command nor a file; did you mean `runflow {near}`?")
             if near
@@ -275,21 +285,57 @@ def looks_like_a_path(word: str) -> bool:
 def sentence(error: click.UsageError) -> str:
     """What is wrong with a command line, in the reader's language: click says it in English."""
     match error:
-        case click.NoSuchOption(option_name=name, possibilities=near):
-            known = sorted(near or ())
-            hint = _("; did you mean `{near}`?").format(near=known[0]) if known else ""
-            return _("there is no option `{name}`").format(name=name) + hint
+        case click.NoSuchOption(option_name=name):
+            return _("there is no option `{name}`").format(name=name) + instead(name, error.ctx)
         case click.BadOptionUsage(option_name=name, message=message):
             none = "does not take a value" in message
             return (_("`{name}` takes no value") if none else _("`{name}` needs a value")).format(name=name)
         case click.MissingParameter(param=click.Parameter() as missing, ctx=click.Context() as ctx):
             return _("`{name}` is missing").format(name=missing.make_metavar(ctx))
         case click.BadParameter(param=click.Parameter() as wrong, ctx=click.Context() as ctx):
-            form = wrong.make_metavar(ctx)
-            if isinstance(wrong.type, click.IntRange):
-                form = f"{wrong.type.min}–{wrong.type.max}"
+            form = form_of(wrong, ctx)
             return _("`{name}` cannot have this value; it takes {form}").format(name=wrong.opts[0], form=form)
     return error.format_message()
+
+
+def form_of(parameter: click.Parameter, ctx: click.Context) -> str:
+    """What a parameter takes, in a few words."""
+    match parameter.type:
+        case click.IntRange(min=least, max=None):
+            return _("a whole number of at least {least}").format(least=least)
+        case click.IntRange(min=least, max=most):
+            return f"{least}–{most}"
+        case click.FloatRange(min=least):
+            return _("a number above {least}").format(least=least)
+    return parameter.make_metavar(ctx)
+
+
+IN_FLOWS = {"--retries": "retries: 2", "--retry": "retries: 2", "--repeat": "repeat: {times: 3, pass: 2}"}
+"""What others say on the command line, and we in the flow."""
+ELSEWHERE = {
+    **dict.fromkeys(("-j", "-n", "-w", "--workers", "--parallel", "--concurrency", "--threads"), "--jobs"),
+    **dict.fromkeys(("-x", "--exitfirst", "--fail-fast", "--failfast", "--bail", "--maxfail"), "--max-failures 1"),
+    **dict.fromkeys(("-g", "--grep", "--filter", "--match"), "-k"),
+    **dict.fromkeys(("-t", "-m"), "--tag"),
+    **dict.fromkeys(("--rps", "--rate", "--rate-limit"), "--max-rps"),
+    **dict.fromkeys(("--xml", "--junitxml", "--junit-xml"), "--junit"),
+    "--lf": "--last-failed",
+    "--ff": "--failed-first",
+    "--dry-run": "--list",
+}
+"""Options as other programs call them."""
+
+
+def instead(name: str, ctx: click.Context | None) -> str:
+    """What may have been meant by an option that there is not, as the end of a sentence; empty if nothing comes to mind."""
+    known = [each for parameter in ctx.command.params for each in parameter.opts] if ctx else []
+    if name in IN_FLOWS and "--jobs" in known:
+        return _("; write `{line}` in the flow").format(line=IN_FLOWS[name])
+    near = ELSEWHERE.get(name, "")
+    if near.partition(" ")[0] not in known:
+        long = [each for each in known if each.startswith("--")]
+        near = next((each for each in long if each.startswith(name)), "") or nearest(name, long) or ""
+    return _("; did you mean `{near}`?").format(near=near) if near else ""
 
 
 def show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

@@ -12,7 +12,7 @@ from runner.cli import output
 from runner.cli.frame import Exit, WrongPath
 from runner.console import coloured
 from runner.values import dataclass
-from runner.words import _, ngettext
+from runner.words import _, nearest, ngettext
 
 if TYPE_CHECKING:
     from runner.diagnostics import Diagnostic, Problems
@@ -61,9 +61,19 @@ def collected(paths: Sequence[str]) -> tuple[Path, ...]:
     try:
         return plan.collect(paths)
     except FileNotFoundError as error:
-        raise WrongPath(_("there is no file or folder `{path}`").format(path=error.filename or error)) from error
+        path = str(error.filename or error)
+        raise WrongPath(_("there is no file or folder `{path}`").format(path=path) + alike(Path(path))) from error
     except OSError as error:
         raise WrongPath(_("`{path}` cannot be read: {reason}").format(path=error.filename, reason=error.strerror)) from error
+
+
+def alike(path: Path) -> str:
+    """What lies beside it under a name like its own, as the end of a sentence; empty if nothing does."""
+    try:
+        near = nearest(path.name, sorted(os.listdir(path.parent)))  # noqa: PTH208
+    except OSError:
+        return ""
+    return _("; did you mean `{near}`?").format(near=path.with_name(near)) if near else ""
 
 
 def examined(files: Iterable[Path], *, require_checks: bool = False) -> Iterator["Examined"]:

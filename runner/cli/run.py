@@ -11,7 +11,7 @@ import click
 from runner.cli import jobs, reports, selecting
 from runner.cli.frame import Command, Exit, Refused, option
 from runner.values import dataclass
-from runner.words import _
+from runner.words import _, listed, ngettext
 
 if TYPE_CHECKING:
     from runner.archive import Archive
@@ -107,7 +107,7 @@ class Choices:
 @click.pass_context
 def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None:
     files = reports.wanted(given)
-    listed, durations, var = given.pop("listed"), given.pop("durations"), given.pop("var")
+    only_listed, durations, var = given.pop("listed"), given.pop("durations"), given.pop("var")
     sieve = {name: given.pop(name) for name in ("tag", "text", "case", "last_failed", "failed_first", "shard")}
     selection = selecting.selection(**sieve, durations=durations)
     where = jobs.Where(given.pop("target"), given.pop("base_url"), given.pop("no_stream"))
@@ -123,7 +123,7 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
     quiet, colour = choices.quiet, not choices.no_color
     stock = jobs.stocked(paths, found, limit=limit, require_checks=require_checks, quiet=quiet, colour=colour)
     if not len(stock):
-        click.echo(_("no flow files found; nothing ran"), err=True)
+        click.echo(_("no flow files found in {paths}; nothing ran").format(paths=listed(paths)), err=True)
         ctx.exit(Exit.NOTHING_RAN)
     state = state_folder()
     selected = selecting.chosen(stock, selection, state=state, durations=durations, warn=warn)
@@ -132,10 +132,10 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
         ctx.exit(Exit.NOTHING_RAN)
 
     environment = found.with_keys(os.environ)
-    names = () if listed else jobs.environment_names(stock, selected)
+    names = () if only_listed else jobs.environment_names(stock, selected)
     texts = values(names, found, os.environ, permitted=choices.allow_tools)
-    made = jobs.made(stock, selected, where, var, texts, environment=environment, found=found, needs_key=not listed)
-    if listed:
+    made = jobs.made(stock, selected, where, var, texts, environment=environment, found=found, needs_key=not only_listed)
+    if only_listed:
         click.echo(selecting.listing(stock, selected, lambda each: made.by_target[each.target].target))
         return
     if not choices.allow_tools:
@@ -188,6 +188,15 @@ def play(
     redact = Redactor(secrets(made, environment)).redact
     people = sys.stderr if "-" in files.values() else sys.stdout
     archive, earlier = archive_of(made, state, found.folder, resuming=choices.resume)
+    finished = resume.finished(archive, made) if archive and earlier else {}
+    if archive and archive.path and earlier:
+        warn(
+            ngettext(
+                "the run {run} is taken up: {count} conversation of {all} was over",
+                "the run {run} is taken up: {count} conversations of {all} were over",
+                len(finished),
+            ).format(run=archive.path.stem, count=len(finished), all=len(made))
+        )
     fold = Fold(archive)
     screen = open_screen(people, fold, choices, redact)
     reporters = [screen, *reports.opened(files, fold, redact)]
@@ -204,13 +213,15 @@ def play(
             fail_on_flaky=choices.fail_on_flaky,
             selected=shared,
             ledger=book,
-            finished=resume.finished(archive, made) if archive and earlier else {},
+            finished=finished,
             save_picture=Gallery(choices.out or found.folder / found.out).save,
             trace=trace if choices.verbose > 1 else None,
             trusted=lambda flow: choices.allow_tools or permitted(flow),
             ask=open_ask(screen, people, sys.stdin, os.environ),
         )
     except ConnectionProblem as problem:
+        # Nothing has happened, so the reports of an earlier run stay.
+        del reporters[1:]
         raise Refused(str(problem)) from problem
     finally:
         lost = reports.closed(reporters)
