@@ -23,6 +23,7 @@ from runner.report import Fold, Memory, Report
 from runner.reporters import Audience, Redact, Stream, WholeReport, events, open_reporter
 from runner.reporters import json as json_report
 from tests.report_fixtures import QUICK, STREAMS, as_is, case, conversation, enveloped, kept, streams, suite, told
+from tests.test_cli import run
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 EVENT = jsonschema.Draft7Validator(events.schema())
@@ -460,3 +461,12 @@ def test_no_report_holds_a_secret(name: str, secret: str, tmp_path: Path) -> Non
     assert secret not in text
     assert "sesame" not in text
     assert "slash" not in text
+
+
+def test_a_run_that_is_refused_leaves_the_report_of_an_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text("assistant: {model: qwen-max}\nsteps: [{user: hello}]\n", encoding="utf-8")
+    report = tmp_path / "report.xml"
+    report.write_text("of an earlier run", encoding="utf-8")
+    way = {"SSL_CERT_FILE": "nowhere.pem", "DASHSCOPE_API_KEY": "sk-abcdefgh"}
+    assert 3 == run(tmp_path, "shop.yaml", "--target", "dashscope", "--junit", "report.xml", **way).code
+    assert "of an earlier run" == report.read_text(encoding="utf-8")
