@@ -2,15 +2,15 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from runner.events import Envelope, SuiteEnded, SuiteStarted
-from runner.ndjson import Undecodable, decode, encode
+from runner.ndjson import decode, encode
 
-__all__ = ["Archive", "read"]
+__all__ = ["Archive"]
 
 
 class Archive:
@@ -77,24 +77,3 @@ def lines_of(envelopes: Iterable[Envelope]) -> bytes:
 def open_private(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
     return os.fdopen(descriptor, "r+b")
-
-
-def read(path: Path) -> Iterator[Envelope]:
-    """The envelopes of an archive, or of an event stream, up to a last line that a crash cut short. Raise OSError, or
-    Undecodable for a line that is no event."""
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-        pending: str | None = None
-        for number, line in enumerate(lines, 1):
-            if not line.endswith("\n"):
-                pending = line
-                break
-            yield from decode_line(number, line)
-        if pending is not None:
-            try:
-                yield from decode_line(0, pending)
-            except Undecodable:
-                return
-
-
-def decode_line(number: int, line: str) -> Iterator[Envelope]:
-    return decode([line], first=number)

@@ -327,7 +327,7 @@ class Suite:
         shut_out: list[bool] = []
         for attempt in range(1, times + retries + 1):
             outcome = await self.attempt(job, attempt, folder, pace, tell, lambda: shut_out.append(True))
-            if outcome is Outcome.SKIPPED or (times == 1 and (shut_out or outcome is Outcome.PASSED)):
+            if outcome is Outcome.SKIPPED or shut_out or (times == 1 and outcome is Outcome.PASSED):
                 return
             if not self.may_spend() or self.cut or (self.stopped and times == 1):
                 return

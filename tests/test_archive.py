@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.archive import Archive, read
+from runner.archive import Archive
 from runner.events import CaseEnded, CaseStarted, Envelope, SuiteEnded
 from runner.model import Outcome
+from runner.ndjson import decode
 
 
 def conversation(number: int) -> tuple[Envelope, ...]:
@@ -43,7 +44,7 @@ def test_what_a_full_disk_does_not_take_is_held(named: bool, tmp_path: Path) -> 
         assert 4 == len(archive.places)
         assert [conversation(number) for number in (1, 2, 3, 4)] == [archive.take(number) for number in (1, 2, 3, 4)]
     if path:
-        assert list(conversation(1)) == list(read(path))
+        assert list(conversation(1)) == list(decode(path.read_text("utf-8").splitlines()))
 
 
 def test_what_fits_is_all_in_the_file(tmp_path: Path) -> None:
@@ -51,4 +52,4 @@ def test_what_fits_is_all_in_the_file(tmp_path: Path) -> None:
         for number in (2, 1):
             archive.put(number, conversation(number))
         assert (None, conversation(1)) == (archive.trouble, archive.take(1))
-    assert [*conversation(2), *conversation(1)] == list(read(tmp_path / "run.jsonl"))
+    assert [*conversation(2), *conversation(1)] == list(decode((tmp_path / "run.jsonl").read_text("utf-8").splitlines()))

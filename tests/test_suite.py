@@ -482,6 +482,9 @@ def test_a_conversation_that_did_not_pass_is_played_again(
 def test_nothing_is_played_again_for_a_service_that_will_not_have_us(failure: TargetError) -> None:
     played = play([job(1, retries=5)], Model({"Is it 1?": [failure, "yes"]}))
     assert ({1: [E]}, {1: (E, failure.sentence)}) == (played.attempts, played.verdicts)
+    repeated = play([job(1, repeat=(5, 1))], Model({"Is it 1?": [failure, "yes"]}))
+    because = f"0 of 5 passed, 1 is needed: {failure.sentence}"
+    assert ({1: [E]}, {1: (E, because)}) == (repeated.attempts, repeated.verdicts)
 
 
 @pytest.mark.parametrize(
