@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
@@ -76,6 +77,13 @@ def calls(streaming: bool) -> tuple[str, ...]:
     return tuple(well.breaking.asked)
 
 
+def swept(streaming: bool) -> Iterator[tuple[int, str]]:
+    """The calls to break, counted from 1: all of them, and those that are others when polled."""
+    for number, call in enumerate(calls(streaming), 1):
+        if streaming or ("/runs" in call and not call.endswith("/steps")):
+            yield number, call
+
+
 def true(result: Ended, due: Outcome = Outcome.PASSED) -> None:
     """What holds for every conversation, however its service behaves."""
     audit, ledger, end = result.audit, result.ledger, result.end
@@ -122,7 +130,7 @@ def orphaned(result: Ended) -> bool:
 @BOTH
 @pytest.mark.parametrize("way", PASSING)
 def test_one_bad_answer_changes_no_verdict(way: str, streaming: bool) -> None:
-    for number, call in enumerate(calls(streaming), 1):
+    for number, call in swept(streaming):
         result = broken(FLOW, once(number, way), streaming=streaming)
         where = f"{way} at {number}: {call}"
         assert {number: call} == result.breaking.broke, where
@@ -138,7 +146,7 @@ def test_one_bad_answer_changes_no_verdict(way: str, streaming: bool) -> None:
 @BOTH
 @pytest.mark.parametrize("way", [*FINAL, *TOO_MUCH, "late html"])
 def test_an_answer_that_helps_nobody_is_an_error_unless_it_was_done_all_the_same(way: str, streaming: bool) -> None:
-    for number, call in enumerate(calls(streaming), 1):
+    for number, call in swept(streaming):
         result = broken(FLOW, once(number, way), streaming=streaming)
         where = f"{way} at {number}: {call}"
         true(result)
@@ -146,6 +154,13 @@ def test_an_answer_that_helps_nobody_is_an_error_unless_it_was_done_all_the_same
         unlisted = call.endswith("/steps") and way in ("404", "501")
         found = call.startswith("POST") and call != "POST /threads" and way in SPOILED
         assert (result.outcome == Outcome.PASSED) is (gone or unlisted or found), where
+        if call == "POST /threads" and way in SPOILED:
+            assert orphaned(result), where
+        elif not call.startswith("DELETE"):
+            assert not (result.audit.left or result.end.left), where
+            # What was refused in doubt, and not found, stays noted down for `runflow clean` to look up once more.
+            assert [""] * len(result.ledger.open) == [*result.ledger.open.values()], where
+            assert len(result.ledger.open) <= (call in ("POST /assistants", "POST /threads/…/runs", "POST /threads")), where
         if way in FINAL and not unlisted:
             # Nothing but cleaning up follows, and looking whether outputs were taken that were refused.
             later = [each for each in result.breaking.asked[number:] if not each.startswith("DELETE")]
@@ -229,7 +244,7 @@ def test_a_service_that_asks_for_too_long_is_left_at_once() -> None:
 @pytest.mark.parametrize("way", ["silent", "no answer", "429", "500", "unknown state", "dripping"])
 def test_a_conversation_ends_within_its_own_time(way: str, streaming: bool) -> None:
     hasty = replace(FLOW, timeout=70.0, steps=tuple(replace(step, timeout=30.0) for step in FLOW.steps))
-    for number in range(1, 15):
+    for number in (1, 2, 3, 4, 5, 6, 8, 11):
         result = broken(hasty, always(number, way), streaming=streaming)
         true(result)
         assert all(step.seconds <= 30 + SETTLE_SECONDS for step in result.only(StepEnded))
@@ -241,7 +256,7 @@ def test_a_conversation_ends_within_its_own_time(way: str, streaming: bool) -> N
 # ── more than one ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=150, derandomize=True)
+@settings(max_examples=80, derandomize=True)
 @given(
     first=st.integers(1, 18),
     apart=st.integers(1, 12),
