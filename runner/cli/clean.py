@@ -155,7 +155,8 @@ class Report:
             return
         done = self.count("deleted", "cancelled", "ended", "never_made")
         if not done and not self.left:
-            self.say(_("there was nothing to clean up"))
+            if not kept and not recent:
+                self.say(_("there was nothing to clean up"))
             return
         self.say(
             _("{deleted} deleted, {cancelled} cancelled, {gone} gone already; {left} left, {orphans} perhaps").format(
