@@ -318,6 +318,9 @@ class Suite:
             await self.attempts(job, folder, pace, started.times, tell)
         finally:
             outcome, reason = verdict(ended, started.times, started.needed, self.stopped)
+            if self.cut and started.times == 1 and ended and ended[-1].reason == self.cut:
+                # It might have passed: without this it would stay failed for `--resume`.
+                outcome, reason = Outcome.ERROR, self.cut
             self.count(outcome)
             emit(CaseEnded(outcome, self.clock.now() - began, reason))
 

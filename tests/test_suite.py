@@ -568,6 +568,11 @@ def test_conversations_not_begun_when_the_time_is_up_are_told_as_not_run() -> No
     assert {1, 2} == set(played.attempts)
 
 
+def test_a_retry_cut_short_leaves_no_verdict_for_it_might_have_passed() -> None:
+    played = play([job(1, retries=1)], Model({"Is it 1?": ["no"]}, seconds=4.0), limits=Limits(seconds=6.0))
+    assert ({1: [F, E]}, {1: (E, "the run was not over after 6 s")}) == (played.attempts, played.verdicts)
+
+
 def test_a_verdict_given_before_the_time_was_up_stands() -> None:
     service = Model({"Is it 1?": ["no"]})
     played = play(jobs(2), service, limits=Limits(jobs=2, seconds=1.05))
