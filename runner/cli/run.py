@@ -222,8 +222,6 @@ def play(
     except ConnectionProblem as problem:
         # Nothing has happened, so the reports of an earlier run stay.
         del reporters[1:]
-        # Nothing has happened, so the reports of an earlier run stay.
-        del reporters[1:]
         raise Refused(str(problem)) from problem
     finally:
         lost = reports.closed(reporters)
