@@ -64,6 +64,8 @@ SAID = ["Where is order 1234?", "My name is Ana."]
 TOO_MUCH = ("huge", "bomb")
 """Asking again for what is too long is no use; whether it was done can be found out all the same."""
 PASSING = (*REFUSALS, *(way for way in SPOILED if way not in (*TOO_MUCH, "late html")))
+AS_OTHERS = ("no name", "425", "502", "504")
+"""To be told apart by nothing that comes later."""
 FLOW_SECONDS, STEP_SECONDS, SETTLE_SECONDS = 900, 300, 5
 BOTH = pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "polled"])
 
@@ -168,7 +170,7 @@ def test_an_answer_that_helps_nobody_is_an_error_unless_it_was_done_all_the_same
             assert all(each.endswith("/cancel") for each in cancelled), where
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["429", "500", "reset", *FINAL, *SPOILED])
 def test_a_wrong_answer_of_the_model_never_passes(way: str) -> None:
     for number in range(11, 15):
         result = broken(WRONG, once(number, way))
@@ -181,9 +183,12 @@ def test_a_wrong_answer_of_the_model_never_passes(way: str) -> None:
 # ── and all that follow ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "bomb"])
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in (*AS_OTHERS, "bomb")])
 def test_a_service_that_stays_broken_is_given_up(way: str) -> None:
     for number, call in enumerate(calls(True), 1):
+        if number in (9, 10, 13):
+            # From there on it is as from the next one, or as in the other step.
+            continue
         result = broken(FLOW, always(number, way))
         where = f"{way} from {number} on: {call}"
         true(result)
