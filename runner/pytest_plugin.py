@@ -296,7 +296,7 @@ class FlowItem(pytest.Item):
         book = Book(state_folder() / "ledger", redact=redact)
         try:
             suite.run(
-                [suite.Job(1, filled(self.case, texts), connection)],
+                [suite.Job(1, filled(self.case, texts), connection, folder=f"{flow.name or flow.path.stem} {self.case.label}")],
                 Audience(fold, [], redact).receive,
                 environment=environment,
                 ledger=book,

@@ -15,7 +15,6 @@ from runner.budget import Budget, Spent
 from runner.clock import Clock, LoopClock
 from runner.engine import play
 from runner.events import AttemptEnded, CaseEnded, CaseStarted, Emit, Envelope, Event, SuiteEnded, SuiteStarted
-from runner.gallery import Folders
 from runner.model import Outcome
 from runner.pace import Pace, Paces
 from runner.retry import Ledger, Patience, RetryBudget
@@ -50,12 +49,13 @@ SavePicture = Callable[[str, int, int, bytes], str]
 @dataclass(frozen=True, slots=True)
 class Job:
     """One conversation to play, over which connection. `number` is its place in the whole selection; `digest` stands for
-    everything that decides what is played."""
+    everything that decides what is played; `folder` is where its pictures go, which no other conversation of the run has."""
 
     number: int
     case: "Case"
     connection: Connection
     digest: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,6 @@ class Suite:
     paces: Paces = field(init=False)
     retries: RetryBudget = field(default_factory=RetryBudget)
     targets: dict[Connection, Target] = field(default_factory=dict)
-    folders: Folders = field(default_factory=Folders)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     parked: int = 0
     """How many conversations wait for a place of their model, and have not begun."""
@@ -203,7 +202,7 @@ class Suite:
                 if job.number in self.finished:
                     self.tell_again(job)
                     continue
-                task = asyncio.create_task(self.play_job(job, self.folder(job), slots))
+                task = asyncio.create_task(self.play_job(job, slots))
                 self.tasks.add(task)
                 task.add_done_callback(self.tasks.discard)
                 # It gets as far as it can without waiting, so that we see whether there is room for one more.
@@ -263,22 +262,14 @@ class Suite:
         emit(CaseEnded(Outcome.NOT_RUN, 0, self.stopped))
 
     def tell_again(self, job: Job) -> None:
-        self.folder(job)
         for sequence, envelope in enumerate(self.finished[job.number], 1):
             self.tell(replace(envelope, case=job.number, sequence=sequence))
             if isinstance(envelope.event, CaseEnded):
                 self.count(envelope.event.outcome)
 
-    def folder(self, job: Job) -> str:
-        """Where the job's pictures go; asked for in the order of the jobs, so that no other order shows in a name."""
-        if self.save_picture is None:
-            return ""
-        flow = job.case.flow
-        return self.folders.name(" ".join(filter(None, (flow.name or flow.path.stem, job.case.label))))
-
     # ── one conversation ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def play_job(self, job: Job, folder: str, slots: asyncio.Semaphore) -> None:
+    async def play_job(self, job: Job, slots: asyncio.Semaphore) -> None:
         task = asyncio.current_task()
         assert task is not None
         pace = self.paces.of(job.connection, job.case.flow.assistant.model or "")
@@ -290,7 +281,7 @@ class Suite:
                     self.leave_out(job)
                     return
                 self.playing.add(task)
-                await self.play_case(job, folder, pace)
+                await self.play_case(job, pace)
         except asyncio.CancelledError:
             if not self.cut:
                 raise
@@ -300,7 +291,7 @@ class Suite:
             self.playing.discard(task)
             self.changed.set()
 
-    async def play_case(self, job: Job, folder: str, pace: Pace) -> None:
+    async def play_case(self, job: Job, pace: Pace) -> None:
         emit = self.envelopes(job.number)
         began = self.clock.now()
         started = case_started(job)
@@ -315,7 +306,7 @@ class Suite:
             emit(event)
 
         try:
-            await self.attempts(job, folder, pace, started.times, tell)
+            await self.attempts(job, pace, started.times, tell)
         finally:
             outcome, reason = verdict(ended, started.times, started.needed, self.stopped)
             if self.cut and started.times == 1 and ended and ended[-1].reason == self.cut:
@@ -324,21 +315,19 @@ class Suite:
             self.count(outcome)
             emit(CaseEnded(outcome, self.clock.now() - began, reason))
 
-    async def attempts(self, job: Job, folder: str, pace: Pace, times: int, tell: Emit) -> None:
+    async def attempts(self, job: Job, pace: Pace, times: int, tell: Emit) -> None:
         """Play a case as often as its flow says."""
         retries = 0 if times > 1 else job.case.flow.retries
         shut_out: list[bool] = []
         for attempt in range(1, times + retries + 1):
-            outcome = await self.attempt(job, attempt, folder, pace, tell, lambda: shut_out.append(True))
+            outcome = await self.attempt(job, attempt, pace, tell, lambda: shut_out.append(True))
             if outcome is Outcome.SKIPPED or shut_out or (times == 1 and outcome is Outcome.PASSED):
                 return
             if not self.may_spend() or self.cut or (self.stopped and times == 1):
                 return
 
-    async def attempt(
-        self, job: Job, attempt: int, folder: str, pace: Pace, tell: Emit, shut_out: Callable[[], None]
-    ) -> Outcome:
-        folder = folder if attempt == 1 else f"{folder} attempt {attempt}"
+    async def attempt(self, job: Job, attempt: int, pace: Pace, tell: Emit, shut_out: Callable[[], None]) -> Outcome:
+        folder = job.folder if attempt == 1 else f"{job.folder} attempt {attempt}"
 
         def save_image(step: int, index: int, data: bytes) -> str:
             assert self.save_picture is not None

@@ -168,7 +168,7 @@ def test_envelopes_are_numbered_by_case_and_dated() -> None:
     assert [Outcome.PASSED] * 2 == [each.event.outcome for each in told if isinstance(each.event, CaseEnded)]
 
 
-def test_pictures_are_saved_under_the_name_of_the_case() -> None:
+def test_pictures_are_saved_in_the_folder_of_the_job() -> None:
     told: list[Envelope] = []
     saved: list[tuple[str, int, int]] = []
 
@@ -177,7 +177,7 @@ def test_pictures_are_saved_under_the_name_of_the_case() -> None:
         return "x.png"
 
     case = Case(flow(Step(user="Draw a cat."), assistant=PAINTER), "row 1", {})
-    suite.run(numbered(case), told.append, environment={}, save_picture=save)
+    suite.run([Job(1, case, CONNECTION, folder="paint-row-1")], told.append, environment={}, save_picture=save)
     assert [("paint-row-1", 1, 1)] == saved
 
 
@@ -320,11 +320,16 @@ def test_the_same_suite_gives_the_same_report_however_many_are_played_at_once(tm
     draw = Step(user="Draw a ragdoll cat.", expect=(expect("image"), expect("contains", "cat")))
     given = [
         job(1, "Say no.", retries=2),
-        Job(2, Case(flow(draw, assistant=PAINTER), "", {}), HERE),
+        Job(2, Case(flow(draw, assistant=PAINTER), "", {}), HERE, folder="paint"),
         job(3, skip="not today"),
         job(4, repeat=(3, 2)),
-        Job(5, Case(flow(draw, assistant=PAINTER, path=Path("other/paint.yaml")), "", {}), HERE),
-        Job(6, Case(flow(draw, assistant=PAINTER, path=Path("other/PAINT.yaml"), repeat=Repeat(2, 1)), "", {}), HERE),
+        Job(5, Case(flow(draw, assistant=PAINTER, path=Path("other/paint.yaml")), "", {}), HERE, folder="paint-2"),
+        Job(
+            6,
+            Case(flow(draw, assistant=PAINTER, path=Path("other/PAINT.yaml"), repeat=Repeat(2, 1)), "", {}),
+            HERE,
+            folder="PAINT-3",
+        ),
         *(job(number, "Is it ${number}?", variables={"number": str(number)}) for number in range(7, 20)),
     ]
     reports = []

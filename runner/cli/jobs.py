@@ -69,10 +69,13 @@ class Jobs(Sequence["Job"]):
         overrides: Mapping[str, str],
         texts: Mapping[str, str],
     ) -> None:
+        from runner.gallery import Folders
         from runner.resume import Digests
 
         self.cases = stock.cases(selected.places, overrides)
         self.numbers = selected.numbers
+        names, chosen = Folders(), (stock.candidates[place] for place in selected.places)
+        self.folders = [names.name(f"{each.name} {each.label}") for each in chosen]
         self.by_target = connections
         self.texts = texts
         self.digests = Digests(stock.project)
@@ -95,7 +98,8 @@ class Jobs(Sequence["Job"]):
 
         case = self.cases[index]
         connection = self.by_target[case.flow.target]
-        return Job(self.numbers[index], filled(case, self.texts), connection, self.digests.of(case, connection))
+        digest = self.digests.of(case, connection)
+        return Job(self.numbers[index], filled(case, self.texts), connection, digest, self.folders[index])
 
 
 def made(
