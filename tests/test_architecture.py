@@ -14,6 +14,7 @@ LAYERS = (
     ("diagnostics", "forms"),
     ("model", "events", "budget"),
     ("registry", "written", "ndjson"),
+    ("parcel",),
     ("source", "mistakes", "variables", "trust", "functions", "worker"),
     ("checks", "schema", "explain"),
     ("build", "validate", "lint", "salvage"),
