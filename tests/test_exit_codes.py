@@ -91,6 +91,40 @@ def test_taking_a_run_up_says_which_and_how_much_of_it_was_over(tmp_path: Path) 
     words = ("fails passes --max-failures 1", "fails passes --resume")
     with served() as server:
         first, second = (play(tmp_path, command, server.base_url, server.token) for command in words)
-    assert (1, "") == (first.code, first.stderr)
+    assert (1, TO_BE_RESUMED) == (first.code, first.stderr)
     [archive] = (tmp_path / "home" / "state" / "runflow" / "runs").glob("*/*.jsonl")
-    assert (1, f"runflow: the run {archive.stem} is taken up: 1 conversation of 2 was over\n") == (second.code, second.stderr)
+    taken_up = f"runflow: the run {archive.stem} is taken up: 1 conversation of 2 was over\n"
+    assert (1, taken_up + FAILED) == (second.code, second.stderr)
+
+
+TO_BE_RESUMED = "runflow: 1 conversation has no verdict yet; the same command with `--resume` plays only that\n"
+FAILED = "runflow: the same command with `--last-failed` plays only what did not pass\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "faults", "said"),
+    [
+        ("passes fails --budget 11calls", (), TO_BE_RESUMED),
+        ("passes fails again --quiet", ("failed@1",), TO_BE_RESUMED),
+        ("passes fails again", ("failed@1",), TO_BE_RESUMED + FAILED),
+        ("passes fails", (), FAILED),
+        ("passes fails --quiet", (), ""),
+        # Where it would play everything, nothing needs to be said.
+        ("fails", (), ""),
+        ("fails again", (), FAILED),
+        ("passes again", ("failed",), ""),
+    ],
+)
+def test_what_is_left_to_do_is_named_with_the_option_that_plays_only_that(
+    command: str, faults: Sequence[str], said: str, tmp_path: Path
+) -> None:
+    with served(*(word for fault in faults for word in ("--fault", fault))) as server:
+        ended = play(tmp_path, command, server.base_url, server.token)
+    assert said == ended.stderr, ended.stdout
+
+
+def test_a_machine_that_is_thrown_away_is_told_of_no_state(tmp_path: Path) -> None:
+    for name in ("passes", "fails"):
+        (tmp_path / f"{name}.yaml").write_text(FLOWS[name], encoding="utf-8")
+    ended = run(tmp_path, "passes.yaml", "fails.yaml", "--target", "embedded", CI="true")
+    assert (1, "") == (ended.code, ended.stderr)

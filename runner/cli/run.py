@@ -10,12 +10,13 @@ import click
 
 from runner.cli import jobs, reports, selecting
 from runner.cli.frame import Command, Exit, Refused, option
+from runner.console import is_ci
 from runner.values import dataclass
 from runner.words import _, listed, ngettext
 
 if TYPE_CHECKING:
     from runner.archive import Archive
-    from runner.report import Fold
+    from runner.report import Fold, Totals
     from runner.reporters import Redact
     from runner.reporters.terminal import Screen
     from runner.settings import Settings
@@ -231,6 +232,8 @@ def play(
     if archive:
         if archive.trouble:
             warn_unkept(state, archive.trouble)
+        elif archive.path and not is_ci(os.environ):
+            advise(report.totals, quiet=choices.quiet)
         archive.close()
     return report.exit_code or lost
 
@@ -252,6 +255,21 @@ def archive_of(made: Sequence[object], state: Path, project: Path, *, resuming: 
     except OSError as error:
         warn_unkept(state, error)
         return Archive(), False
+
+
+def advise(totals: "Totals", *, quiet: bool) -> None:
+    """Say which option plays only what is left to do, unless that is everything."""
+    unfinished = totals.errors + totals.not_run
+    if 0 < unfinished < totals.flows:
+        warn(
+            ngettext(
+                "{count} conversation has no verdict yet; the same command with `--resume` plays only that",
+                "{count} conversations have no verdict yet; the same command with `--resume` plays only those",
+                unfinished,
+            ).format(count=unfinished)
+        )
+    if 0 < totals.failed < totals.flows - unfinished and not totals.not_run and not quiet:
+        warn(_("the same command with `--last-failed` plays only what did not pass"))
 
 
 def warn_unkept(state: Path, error: OSError) -> None:
