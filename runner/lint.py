@@ -125,8 +125,7 @@ class Linter:
         if self.flow.repeat is not None or self.flow.retries:
             yield from self.attempts()
         yield from self.steps(require_checks)
-        everything = (*self.flow.assistant.tools, *of_runs(self.flow))
-        yield from self.expectations(self.flow.expect, Offer.of(everything, self.flow.assistant.id is None))
+        yield from self.expectations(self.flow.expect, Offer.of(self.flow.tools, self.flow.assistant.id is None))
         if self.declared:
             yield from self.cases(references)
         if references:
@@ -672,11 +671,6 @@ class Linter:
         return None
 
 
-def of_runs(flow: Flow) -> Iterator[Tool]:
-    """The tools that single steps offer instead of the assistant's."""
-    return chain.from_iterable(step.run.tools or () for step in flow.steps if step.run)
-
-
 def not_offered(name: str, negated: bool = False) -> str:
     if negated:
         return _("the assistant has no tool `{name}`, so this can never fail").format(name=name)
@@ -740,8 +734,7 @@ def short_property(schema: Mapping[str, object]) -> str | None:
 
 def tool_names(flow: Flow) -> frozenset[str]:
     """The names that `rag` fills in itself: those its `prompt_ra` uses."""
-    tools = (*flow.assistant.tools, *of_runs(flow))
-    return frozenset(name for tool in tools if tool.settings for name in within(tool.settings.get("prompt_ra")))
+    return frozenset(name for tool in flow.tools if tool.settings for name in within(tool.settings.get("prompt_ra")))
 
 
 def within(value: object) -> Iterator[str]:

@@ -14,7 +14,7 @@ from runner.lint import function_nodes, lint
 from runner.model import ByPython, Expectation, Flow, PythonFunction, Tool
 from runner.source import MAX_FINDINGS, Document, Mark, Node, decode, open_bytes, read
 from runner.values import dataclass
-from runner.variables import expand, valid
+from runner.variables import environment_name, expand, names, valid
 from runner.words import _
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def examine(
     found = in_order(document, (*document.findings, *trouble))
     if any(each.severity is Severity.ERROR for each in found):
         return Examined(None, found, document, sources)
-    flow = replace(literal(flow, references, sources), path=path, taken=tuple(sources.taken))
+    flow = literal(flow, references, sources)
+    flow = replace(flow, path=path, taken=tuple(sources.taken), environment=environment_of(references))
     return Examined(flow, found, document, sources)
 
 
@@ -135,6 +136,12 @@ def literal(flow: Flow, references: Sequence[Reference], sources: Sources) -> Fl
     if "cases" in places:
         flow = replace(flow, cases=expand(flow.cases, {}))
     return flow
+
+
+def environment_of(references: Sequence[Reference]) -> tuple[str, ...]:
+    """The variables of the environment that texts use, each once; in values of variables and in rows none is replaced."""
+    used = (name for each in references if each.place not in ("variables", "cases") for name in names(each.node.spelling))
+    return tuple(dict.fromkeys(name for each in used if (name := environment_name(each)) is not None))
 
 
 def usable(document: Document) -> bool:

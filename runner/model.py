@@ -346,6 +346,13 @@ class Flow:
     """The file it was read from."""
     taken: tuple[Path, ...] = ()
     """The files it took its texts, its rows or its assistant from, links resolved."""
+    environment: tuple[str, ...] = ()
+    """The variables of the environment that its texts use, each once."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Those of the assistant, and those that single steps offer instead."""
+        return (*self.assistant.tools, *(tool for step in self.steps if step.run for tool in step.run.tools or ()))
 
 
 # ── what the service says ────────────────────────────────────────────────────────────────────────────────────────────

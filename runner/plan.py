@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 
 from runner.lint import tool_names
 from runner.model import Flow
+from runner.needs import Needs
 from runner.source import FLOW_SUFFIXES
 from runner.values import dataclass
 from runner.words import _, listed, nearest
@@ -113,14 +114,15 @@ def distinct(labels: Sequence[str]) -> list[str]:
 class Stock:
     """Any number of flows in little room: all but the first are kept packed, and made anew when they are asked for.
 
-    `candidates` are their conversations, in order, as far as choosing among them needs; `declared`, the names of all their
-    variables.
+    `candidates` are their conversations, in order, as far as choosing among them needs; `needs` are those of each flow;
+    `declared`, the names of all their variables.
     """
 
     def __init__(self, project: Path, unpacked: int = 100) -> None:
         self.project = project
         self.unpacked = unpacked
         self.kept: list[Flow | Packed] = []
+        self.needs: list[Needs] = []
         self.candidates: list[Candidate] = []
         self.declared: set[str] = set()
         self.packer = Packer()
@@ -139,6 +141,7 @@ class Stock:
             Candidate(len(self.kept), row, (file, text), path if path != file else file, name, tags, target, model)
             for row, text in enumerate(labels(flow), 1)
         ]
+        self.needs.append(self.shared(Needs.of(flow)))
         self.kept.append(flow if len(self.kept) < self.unpacked else self.packer.pack(flow))
 
     def shared(self, value: Shared) -> Shared:
@@ -160,6 +163,13 @@ class Stock:
     def flows(self, places: Sequence[int]) -> Iterator[Flow]:
         """The flows of the conversations at these places of `candidates`, each once."""
         return (self.flow(number) for number in dict.fromkeys(self.candidates[place].flow for place in places))
+
+    def needed(self, places: Sequence[int]) -> "dict[Needs, Candidate]":
+        """What the conversations at these places of `candidates` need, each with the first of them that does."""
+        found: dict[Needs, Candidate] = {}
+        for candidate in map(self.candidates.__getitem__, places):
+            found.setdefault(self.needs[candidate.flow], candidate)
+        return found
 
     def cases(self, places: Sequence[int], overrides: Mapping[str, str]) -> "Chosen":
         """The conversations at these places of `candidates`. `overrides` hold for the flows that have such variables."""

@@ -268,10 +268,11 @@ class FlowItem(pytest.Item):
 
         from runner import settings, suite
         from runner.clean import Redactor
-        from runner.cli.environment import filled, names_in, secrets, values
+        from runner.cli.environment import filled, secrets, values
         from runner.cli.frame import Refused
         from runner.cli.trust import permitted, refuse_untrusted
         from runner.ledger import Book
+        from runner.needs import Needs
         from runner.registry import targets
         from runner.report import Fold
         from runner.reporters import Audience
@@ -282,11 +283,12 @@ class FlowItem(pytest.Item):
         allowed: bool = self.config.getoption("--runflow-allow-tools")
         found = settings.load(Path(), os.environ)
         environment = found.with_keys(os.environ)
-        texts = values(names_in(flow), found, os.environ, permitted=allowed)
+        needs = Needs.of(flow)
+        texts = values(needs.environment, found, os.environ, permitted=allowed)
         option = self.config.getoption("--runflow-target")
         connection = settings.choose(flow.target, option, environment=environment, settings=found)
         connection = replace(connection, hidden=tuple(texts))
-        if missing := list(lacking(flow, connection.target, targets[connection.target].capabilities)):
+        if missing := list(lacking(needs, connection.target, targets[connection.target].capabilities)):
             raise Refused("\n".join(f"{self.shown}: {sentence}" for sentence in missing))
         if not allowed:
             refuse_untrusted([flow])

@@ -10,21 +10,21 @@ change the files of the person running them.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 
 from runner.diagnostics import Problems
 from runner.files import replace
-from runner.forms import parts_of
-from runner.model import ByHttp, ByPython, Flow, Function, PythonFunction
+from runner.model import Flow
+from runner.needs import Use, uses
 from runner.source import MAX_BYTES, open_bytes
 from runner.state import state_folder
 from runner.values import dataclass
 from runner.words import _
 
-__all__ = ["Permit", "Standing", "Store", "TrustProblem", "Use", "fingerprint", "importable", "needs", "uses"]
+__all__ = ["Permit", "Standing", "Store", "TrustProblem", "fingerprint", "importable", "needs"]
 
 FORMAT = "runflow-trust/1"
 IMPORTABLE = (".py", ".pyw", ".pyc", ".so", ".pyd")
@@ -34,38 +34,6 @@ MOST = 20_000
 
 class TrustProblem(Exception):
     """Why nothing can be trusted as things stand, in a sentence for people."""
-
-
-# ── what a flow would run ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """One thing a flow needs permission for: `what` is `tools.py:get_order` or a URL, `function` the tool it answers, empty
-    for a check."""
-
-    what: str
-    function: str = ""
-    file: str = ""
-    """The Python file in it, below the flow's folder."""
-
-
-def uses(flow: Flow) -> Iterator[Use]:
-    """Every Python function, URL and Python check of a flow, in the order of its keys, again as often as it is written."""
-    yield from within(flow)
-
-
-def within(value: object) -> Iterator[Use]:
-    match value:
-        case Function(name=name, answer=ByPython(function=function)):
-            yield Use(str(function), name, function.file)
-        case Function(name=name, answer=ByHttp(url=url)):
-            yield Use(url, name)
-        case PythonFunction():
-            yield Use(str(value), "", value.file)
-        case _other:
-            for each in parts_of(value):
-                yield from within(each)
 
 
 def needs(flow: Flow) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ LAYERS = (
     ("model", "events", "budget"),
     ("registry", "written", "ndjson"),
     ("parcel",),
-    ("source", "mistakes", "variables", "trust", "functions", "worker"),
+    ("source", "mistakes", "variables", "needs", "trust", "functions", "worker"),
     ("checks", "schema", "explain"),
     ("build", "validate", "lint", "salvage"),
     ("load",),

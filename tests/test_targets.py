@@ -10,6 +10,7 @@ import pytest
 
 from runner.clean import Redactor
 from runner.model import Assistant, Flow, Function, Run, RunOverrides, Sample, ServiceError, Step, ThreadSetup, Tool
+from runner.needs import Needs
 from runner.registry import targets
 from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, lacking, open_target
 from runner.targets.assistant_api import AssistantApi, refused_certificate
@@ -245,11 +246,11 @@ def test_what_a_flow_needs_and_a_target_lacks_is_said_before_the_first_call() ->
         "target `small` knows no `top_k`",
         "target `small` cannot use an existing assistant by `id`",
         "target `small` cannot use an existing thread by `id`",
-    ] == list(lacking(needy, "small", little))
-    assert [] == list(lacking(needy, "dashscope", DashScope.capabilities))
+    ] == list(lacking(Needs.of(needy), "small", little))
+    assert [] == list(lacking(Needs.of(needy), "dashscope", DashScope.capabilities))
     assert [
         "target `embedded` runs no plug-ins; `my-plugin` would run with `--target dashscope` or `--target dashscope-cn`"
-    ] == list(lacking(needy, "embedded", Embedded.capabilities))
+    ] == list(lacking(Needs.of(needy), "embedded", Embedded.capabilities))
 
 
 def test_a_target_without_functions_is_refused_a_flow_with_one() -> None:
@@ -258,8 +259,8 @@ def test_a_target_without_functions_is_refused_a_flow_with_one() -> None:
         steps=(Step(user="Hi."),),
         path=Path("x.yaml"),
     )
-    assert ["target `small` cannot call functions"] == list(lacking(asking, "small", Capabilities(functions=False)))
-    assert [] == list(lacking(asking, "embedded", Embedded.capabilities))
+    assert ["target `small` cannot call functions"] == list(lacking(Needs.of(asking), "small", Capabilities(functions=False)))
+    assert [] == list(lacking(Needs.of(asking), "embedded", Embedded.capabilities))
 
 
 def test_the_reason_of_a_refused_certificate_is_found_beneath() -> None:

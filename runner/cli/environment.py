@@ -1,22 +1,20 @@
 """Let the texts of flows use variables of the environment, where a trusted configuration names them."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.frame import Refused
 from runner.console import is_ci
-from runner.forms import parts_of
 from runner.words import _, listed
 
 if TYPE_CHECKING:
-    from runner.model import Flow
     from runner.plan import Case
     from runner.settings import Settings
 
-__all__ = ["allowed", "filled", "names_in", "secrets", "values"]
+__all__ = ["allowed", "filled", "secrets", "values"]
 
 REGISTERED: set[str] = set()
 
@@ -36,20 +34,6 @@ def allowed() -> tuple[str, ...]:
         return settings.read(found).env if found else ()
     except Problems:
         return ()
-
-
-def names_in(flow: "Flow") -> tuple[str, ...]:
-    """The variables of the environment that the texts of a flow use, each once."""
-    return tuple(dict.fromkeys(used(replace(flow, variables=None, cases=None))))
-
-
-def used(value: object) -> Iterator[str]:
-    from runner.variables import environment_name, names
-
-    if isinstance(value, str):
-        yield from (name for each in names(value) if (name := environment_name(each)) is not None)
-    for part in parts_of(value):
-        yield from used(part)
 
 
 def values(wanted: Sequence[str], found: "Settings", environment: Mapping[str, str], *, permitted: bool) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """From the flows that a command line names to the conversations to play, each with its connection."""
 
-import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, overload
@@ -9,13 +7,13 @@ from typing import TYPE_CHECKING, overload
 import click
 
 from runner.cli import selecting
-from runner.cli.environment import filled, names_in
+from runner.cli.environment import filled
 from runner.cli.frame import Refused
-from runner.console import coloured
 from runner.values import dataclass
 from runner.words import _, nearest
 
 if TYPE_CHECKING:
+    from runner.cli.reading import Findings
     from runner.model import Flow
     from runner.plan import Stock
     from runner.selection import Selected
@@ -41,11 +39,10 @@ def stocked(
     *,
     limit: float | None = None,
     require_checks: bool = False,
-    quiet: bool = False,
-    colour: bool = True,
-) -> "Stock":
-    """Every flow that `paths` name; `limit` replaces how long its conversations may take. Leave with exit code 3 when one file
-    is not valid: nothing is sent then."""
+    colour: bool,
+) -> "tuple[Stock, list[Findings]]":
+    """Every flow that `paths` name, and what is odd about each; `limit` replaces how long its conversations may take. Leave
+    with exit code 3 when one file is not valid: nothing is sent then."""
     from runner.plan import Stock
 
     stock = Stock(found.folder)
@@ -53,9 +50,7 @@ def stocked(
     def take(flow: "Flow") -> None:
         stock.add(replace(flow, timeout=limit) if limit else flow)
 
-    coloured_here = coloured(sys.stderr, os.environ, wanted=colour)
-    selecting.read(paths, take, require_checks=require_checks, quiet=quiet, colour=coloured_here)
-    return stock
+    return stock, selecting.read(paths, take, require_checks=require_checks, colour=colour)
 
 
 class Jobs(Sequence["Job"]):
@@ -79,6 +74,8 @@ class Jobs(Sequence["Job"]):
         self.by_target = connections
         self.texts = texts
         self.digests = Digests(stock.project)
+        self.asks = any(needs.person for needs in stock.needed(selected.places))
+        """Whether somebody at the terminal may be asked."""
 
     @property
     def connections(self) -> "tuple[Connection, ...]":
@@ -123,11 +120,11 @@ def made(
 
     overrides = variables(var, stock.declared)
     connections: dict[str | None, Connection] = {}
-    for flow in stock.flows(selected.places):
-        if flow.target not in connections:
+    for needs, first in stock.needed(selected.places).items():
+        if needs.target not in connections:
             try:
                 connection = settings.choose(
-                    flow.target,
+                    needs.target,
                     where.target,
                     environment=environment,
                     settings=found,
@@ -136,25 +133,24 @@ def made(
                     needs_key=needs_key,
                 )
             except settings.SettingsProblem as problem:
-                raise Refused(f"{flow.path}: {problem}" if flow.target else str(problem)) from problem
-            connections[flow.target] = replace(connection, hidden=tuple(texts))
-        name = connections[flow.target].target
-        if sentences := [f"{flow.path}: {sentence}" for sentence in lacking(flow, name, targets[name].capabilities)]:
+                raise Refused(f"{first.path}: {problem}" if needs.target else str(problem)) from problem
+            connections[needs.target] = replace(connection, hidden=tuple(texts))
+        name = connections[needs.target].target
+        if sentences := [f"{first.path}: {sentence}" for sentence in lacking(needs, name, targets[name].capabilities)]:
             raise Refused("\n".join(sentences))
     return Jobs(stock, selected, connections, overrides, texts)
 
 
 def environment_names(stock: "Stock", selected: "Selected") -> tuple[str, ...]:
     """The variables of the environment that the texts of the chosen conversations use, each once."""
-    return tuple(dict.fromkeys(name for flow in stock.flows(selected.places) for name in names_in(flow)))
+    return tuple(dict.fromkeys(name for needs in stock.needed(selected.places) for name in needs.environment))
 
 
 def untrusted(stock: "Stock", selected: "Selected") -> None:
     """Raise Refused when a chosen conversation would run code or call a URL and its flow is not trusted."""
     from runner.cli.trust import refuse_untrusted
-    from runner.trust import uses
 
-    refuse_untrusted([flow for flow in stock.flows(selected.places) if any(True for _use in uses(flow))])
+    refuse_untrusted(stock.flows([place for place in selected.places if stock.needs[stock.candidates[place].flow].permission]))
 
 
 def variables(given: Sequence[str], declared: Iterable[str]) -> dict[str, str]:

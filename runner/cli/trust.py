@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +112,7 @@ def valid(paths: Sequence[str]) -> "list[Flow]":
 
 def needed(flow: "Flow") -> list[str]:
     """What a flow needs permission for, one row each."""
-    from runner.trust import uses
+    from runner.needs import uses
 
     rows = []
     for use in dict.fromkeys(uses(flow)):
@@ -127,7 +127,8 @@ def needed(flow: "Flow") -> list[str]:
 
 def beside(flow: "Flow") -> list[str]:
     """The files below the flow's folder that its code could import, when it runs any."""
-    from runner.trust import importable, uses
+    from runner.needs import uses
+    from runner.trust import importable
 
     if not any(use.file for use in uses(flow)):
         return []
@@ -173,20 +174,16 @@ def permitted(flow: "Flow") -> bool:
     return not needs(flow) or (not is_ci(os.environ) and Store.of_user().permits(flow))
 
 
-def refuse_untrusted(flows: "Sequence[Flow]") -> None:
+def refuse_untrusted(flows: "Iterable[Flow]") -> None:
     """Raise Refused when a flow would run code or call a URL and is not trusted: nothing is sent then."""
     from runner.trust import Standing, Store, TrustProblem
 
-    waiting = {flow.path: rows for flow in flows if (rows := needed(flow))}
-    if not waiting:
-        return
     store = Store.of_user()
     in_ci = is_ci(os.environ)
     lines: list[str] = []
     files: list[str] = []
     for flow in flows:
-        rows = waiting.pop(flow.path, [])
-        if not rows:
+        if not (rows := needed(flow)):
             continue
         try:
             standing = Standing.NEVER if in_ci else store.standing(flow)

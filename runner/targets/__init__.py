@@ -6,18 +6,17 @@ from typing import ClassVar, Protocol, Self
 from runner.model import (
     Assistant,
     AssistantObject,
-    Flow,
     Message,
     Role,
     Run,
     RunOverrides,
     RunStep,
     Sample,
-    Sampling,
     Thread,
     ThreadSetup,
     ToolOutput,
 )
+from runner.needs import Needs
 from runner.values import dataclass
 from runner.words import _
 
@@ -182,14 +181,13 @@ def open_target(
     return kind.open(connection, environment, trace)
 
 
-def lacking(flow: Flow, name: str, capabilities: Capabilities) -> Iterator[str]:
+def lacking(needs: Needs, name: str, capabilities: Capabilities) -> Iterator[str]:
     """What a flow needs and the target called `name` does not have, in sentences."""
     from runner.schema import BUILT_IN_TOOLS
 
-    wanted = (*flow.assistant.tools, *(tool for step in flow.steps if step.run for tool in step.run.tools or ()))
-    if not capabilities.functions and any(tool.function for tool in wanted):
+    if needs.functions and not capabilities.functions:
         yield _("target `{target}` cannot call functions").format(target=name)
-    for type_ in dict.fromkeys(tool.type for tool in wanted if not tool.function):
+    for type_ in needs.tools:
         if capabilities.tools is None or type_ in capabilities.tools:
             continue
         if type_ not in BUILT_IN_TOOLS:
@@ -198,13 +196,12 @@ def lacking(flow: Flow, name: str, capabilities: Capabilities) -> Iterator[str]:
             )
         else:
             yield _("target `{target}` has no tool `{tool}`").format(target=name, tool=type_)
-    chosen: tuple[Sampling, ...] = (flow.assistant, *(step.run for step in flow.steps if step.run))
-    for setting in ("temperature", "top_p", "top_k", "max_tokens"):
-        if setting not in capabilities.sampling and any(getattr(one, setting) is not None for one in chosen):
+    for setting in needs.sampling:
+        if setting not in capabilities.sampling:
             yield _("target `{target}` knows no `{setting}`").format(target=name, setting=setting)
-    if not capabilities.existing and flow.assistant.id is not None:
+    if needs.assistant and not capabilities.existing:
         yield _("target `{target}` cannot use an existing assistant by `id`").format(target=name)
-    if not capabilities.existing and flow.thread is not None and flow.thread.id is not None:
+    if needs.thread and not capabilities.existing:
         yield _("target `{target}` cannot use an existing thread by `id`").format(target=name)
 
 
