@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -263,15 +264,18 @@ class JsonSchema:
     )
 
 
-def bounded_validator(schema: Mapping[str, object], allowance: Allowance) -> Any:
-    """A validator of jsonschema that fetches nothing, searches within bounds and stops when the time is used up."""
-    from jsonschema import Draft202012Validator
+ALLOWANCE: ContextVar[Allowance] = ContextVar("ALLOWANCE")
+"""The time for what is being judged: a validator of jsonschema, which makes others of its kind, has no room for it."""
+
+
+@cache
+def bounded(base: Any) -> Any:
+    """The class of validators like one of jsonschema's that search within bounds and stop when the time is used up."""
     from jsonschema.exceptions import ValidationError
-    from jsonschema.validators import extend, validator_for
-    from referencing import Registry
+    from jsonschema.validators import extend
 
     def fits(pattern: str, text: str) -> bool:
-        return find(pattern, text, allowance.left) is not None
+        return find(pattern, text, ALLOWANCE.get().left) is not None
 
     def pattern(validator: Any, expected: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
         if validator.is_type(instance, "string") and not fits(expected, instance):
@@ -303,16 +307,14 @@ def bounded_validator(schema: Mapping[str, object], allowance: Allowance) -> Any
 
     def metered(judge: Any) -> Any:
         def judge_in_time(*arguments: Any) -> Iterator[ValidationError]:
-            _left = allowance.left
+            _left = ALLOWANCE.get().left
             yield from judge(*arguments) or ()
 
         return judge_in_time
 
-    base: Any = validator_for(schema, default=Draft202012Validator)
     own = {"pattern": pattern, "patternProperties": by_pattern, "additionalProperties": additional, "uniqueItems": unique}
     keywords = {name: metered(judge) for name, judge in (dict(base.VALIDATORS) | own).items()}
-    validator: Any = extend(base, keywords)  # type: ignore[no-untyped-call]
-    return validator(schema, registry=Registry())
+    return extend(base, keywords)  # type: ignore[no-untyped-call]
 
 
 def normal(value: Any) -> Any:
@@ -343,16 +345,29 @@ def judge_schema(schema: Mapping[str, object], data: object) -> Verdict:
 
 
 def misfit(schema: Mapping[str, object], data: object) -> Any:
-    """The first thing in which `data` does not fit, an error of jsonschema, or None; raise BadSchema or TookTooLong."""
+    """The first thing in which `data` does not fit, an error of jsonschema, or None; raise BadSchema or TookTooLong. Nothing
+    that the schema refers to is fetched."""
+    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError, UnknownType, best_match
+    from jsonschema.validators import validator_for
+    from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    for _code, message, _hint in schema_trouble(schema):
-        raise BadSchema(message)
+    if not usable(spelled(schema)):
+        for _code, message, _hint in schema_trouble(schema):
+            raise BadSchema(message)
+    ALLOWANCE.set(Allowance(matching.SECONDS))
     try:
-        return best_match(islice(bounded_validator(schema, Allowance(matching.SECONDS)).iter_errors(data), 1))
+        validator = bounded(validator_for(schema, default=Draft202012Validator))(schema, registry=Registry())
+        return best_match(islice(validator.iter_errors(data), 1))
     except (BadPattern, SchemaError, UnknownType, Unresolvable, ValueError, ArithmeticError, RecursionError) as error:
         raise BadSchema(schema_error(error)) from None
+
+
+@lru_cache(maxsize=100)
+def usable(schema: str) -> bool:
+    """Whether this is the JSON of a schema. Much the same few schemas judge every answer and every call of a run."""
+    return not any(schema_trouble(json.loads(schema)))
 
 
 def schema_error(error: Exception) -> str:
