@@ -1,7 +1,7 @@
 """Fold the stream of envelopes into a Report: what every conversation came to, the totals and the exit code."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, Protocol, TypeVar, overload
+from typing import Any, Literal, Protocol, TypeVar, overload
 
 from runner.clean import one_line
 from runner.diagnostics import Diagnostic, Span
@@ -50,8 +50,9 @@ __all__ = [
 
 MOMENTS = (OperationStarted, RunStatusChanged, TextArrived)
 """Worth showing while it happens; what follows says it again."""
+OUTCOMES = frozenset(Outcome)
 
-Kind = TypeVar("Kind")
+Kind = TypeVar("Kind", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,14 +440,15 @@ class Fold:
 
 
 def fold_case(number: int, events: Sequence[Event]) -> CaseReport:
-    """The events of one conversation, the first of them its CaseStarted."""
-    started = only(events, CaseStarted)[0]
+    """The events of one conversation, the first of them its CaseStarted; one whose last is no CaseEnded was interrupted."""
+    started, ended = events[0], events[-1]
+    assert isinstance(started, CaseStarted)
     begun = [place for place, event in enumerate(events) if isinstance(event, AttemptStarted)]
     attempts = tuple(
         fold_attempt(events[here:there], started.steps) for here, there in zip(begun, [*begun, None][1:], strict=True)
     )
-    spent = sum(attempt.seconds for attempt in attempts)
-    ended = next(iter(only(events, CaseEnded)), CaseEnded(Outcome.ERROR, spent, _("interrupted")))
+    if not isinstance(ended, CaseEnded):
+        ended = CaseEnded(Outcome.ERROR, sum(attempt.seconds for attempt in attempts), _("interrupted"))
     return CaseReport(
         case=number,
         path=started.path,
@@ -458,7 +460,7 @@ def fold_case(number: int, events: Sequence[Event]) -> CaseReport:
         times=started.times,
         needed=started.needed,
         digest=started.digest,
-        outcome=ended.outcome if ended.outcome in set(Outcome) else Outcome.ERROR,
+        outcome=ended.outcome if ended.outcome in OUTCOMES else Outcome.ERROR,
         seconds=ended.seconds,
         reason=ended.reason,
         attempts=attempts,
@@ -467,25 +469,67 @@ def fold_case(number: int, events: Sequence[Event]) -> CaseReport:
 
 def fold_attempt(events: Sequence[Event], planned: int) -> AttemptReport:
     """The events of one attempt, the first of them its AttemptStarted; `planned` is how many steps it has."""
-    numbers = sorted({event.step for event in only(events, StepStarted)} - {0})
-    whole = fold_step(0, events)
-    steps = tuple(fold_step(step, events) for step in numbers)
-    spent = sum(operation.seconds for operation in only(events, OperationEnded))
-    ended = next(iter(only(events, AttemptEnded)), AttemptEnded(Outcome.ERROR, spent, _("interrupted")))
+    told = Told(events)
+    numbers = sorted({event.step for event in events if isinstance(event, StepStarted)} - {0})
+    steps = tuple(map(told.step, numbers))
+    ended = told.first(AttemptEnded)
+    if ended is None:
+        spent = sum(event.seconds for event in events if isinstance(event, OperationEnded))
+        ended = AttemptEnded(Outcome.ERROR, spent, _("interrupted"))
     return AttemptReport(
-        attempt=only(events, AttemptStarted)[0].attempt,
+        attempt=told.all(AttemptStarted)[0].attempt,
         outcome=ended.outcome,
         seconds=ended.seconds,
         reason=ended.reason,
-        operations=whole.operations,
+        operations=told.all(OperationEnded, 0),
         steps=steps,
         not_run=max(0, planned - len(steps)),
-        checks=whole.checks,
-        warnings=whole.warnings,
-        http_retries=only(events, Retried),
+        checks=told.all(CheckEnded, 0),
+        warnings=tuple(warned.message for warned in told.all(Warned, 0)),
+        http_retries=tuple(event for event in events if isinstance(event, Retried)),
         left=ended.left,
         kept=ended.kept,
     )
+
+
+def fold_step(number: int, events: Sequence[Event]) -> StepReport:
+    """What the events of an attempt say about one step."""
+    return Told(events).step(number)
+
+
+class Told:
+    """The events of one attempt by step, None where they belong to none, and kind."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.found: dict[tuple[int | None, object], list[Any]] = {}
+        for event in events:
+            self.found.setdefault((getattr(event, "step", None), type(event)), []).append(event)
+
+    def all(self, kind: type[Kind], step: int | None = None) -> tuple[Kind, ...]:
+        return tuple(self.found.get((step, kind), ()))
+
+    def first(self, kind: type[Kind], step: int | None = None) -> Kind | None:
+        return next(iter(self.all(kind, step)), None)
+
+    def step(self, number: int) -> StepReport:
+        """One that has not ended was interrupted."""
+        started = self.first(StepStarted, number) or StepStarted(number, "", 0, ())
+        ended = self.first(StepEnded, number) or StepEnded(number, Outcome.ERROR, 0, _("interrupted"))
+        return StepReport(
+            step=number,
+            name=started.name,
+            line=started.line,
+            user=started.user,
+            outcome=ended.outcome,
+            seconds=ended.seconds,
+            reason=ended.reason,
+            operations=self.all(OperationEnded, number),
+            functions=self.all(FunctionAnswered, number),
+            answer=self.first(AnswerReceived, number),
+            images=self.all(ImageSaved, number),
+            checks=self.all(CheckEnded, number),
+            warnings=tuple(warned.message for warned in self.all(Warned, number)),
+        )
 
 
 def summary(case: CaseReport) -> Summary:
@@ -514,32 +558,6 @@ def summary(case: CaseReport) -> Summary:
         left=case.left,
         kept=case.kept,
     )
-
-
-def fold_step(number: int, events: Sequence[Event]) -> StepReport:
-    """What the events say about one step; one that has not ended was interrupted."""
-    mine = [event for event in events if getattr(event, "step", None) == number]
-    started = next(iter(only(mine, StepStarted)), StepStarted(number, "", 0, ()))
-    ended = next(iter(only(mine, StepEnded)), StepEnded(number, Outcome.ERROR, 0, _("interrupted")))
-    return StepReport(
-        step=number,
-        name=started.name,
-        line=started.line,
-        user=started.user,
-        outcome=ended.outcome,
-        seconds=ended.seconds,
-        reason=ended.reason,
-        operations=only(mine, OperationEnded),
-        functions=only(mine, FunctionAnswered),
-        answer=next(iter(only(mine, AnswerReceived)), None),
-        images=only(mine, ImageSaved),
-        checks=only(mine, CheckEnded),
-        warnings=tuple(warned.message for warned in only(mine, Warned)),
-    )
-
-
-def only(events: Iterable[object], kind: type[Kind]) -> tuple[Kind, ...]:
-    return tuple(event for event in events if isinstance(event, kind))
 
 
 def add_up(cases: Sequence[Summary], planned: int) -> Totals:
