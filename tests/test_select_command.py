@@ -112,3 +112,19 @@ def test_shards_play_everything_once_under_the_same_numbers(project: Path) -> No
         played += [(number, name) for number, name, _outcome in numbered(project)]
     assert whole == sorted(played)
     assert 6 == len(played)
+
+
+def test_only_of_what_is_selected_it_is_said_that_it_is_odd(project: Path) -> None:
+    for name in ("cat", "emu"):
+        path = project / "flows" / f"{name}.yaml"
+        path.write_text(path.read_text(encoding="utf-8").partition("    expect")[0], encoding="utf-8")
+    for options, odd in (
+        ((), ["cat", "emu"]),
+        (("--tag", "slow"), ["emu"]),
+        (("-k", "cat", "--list"), ["cat"]),
+        (("-k", "dog"), []),
+        (("-k", "zebra"), []),
+        (("--quiet",), []),
+    ):
+        said = run(project, "flows", "--target", "embedded", *options).stderr.splitlines()
+        assert odd == [Path(line.split(":")[0]).stem for line in said if "[no-check]" in line], options

@@ -14,6 +14,7 @@ from runner.cli.frame import Command, Refused, WrongPath
 from runner.history import file_of, record
 from runner.model import Flow
 from runner.plan import Stock
+from runner.selection import Selected
 from tests.test_history import Played
 
 PLAIN = "assistant: {model: qwen-max}\nsteps: [{user: Hello., expect: hello}]\n"
@@ -39,7 +40,7 @@ def play(project: Path) -> Callable[..., Any]:
         warned: list[str] = []
         selection = selecting.selection(durations=durations, **given)
         stock = Stock(project)
-        selecting.read(paths, stock.add, require_checks=False, quiet=False, colour=False)
+        selecting.read(paths, stock.add, require_checks=False, colour=False)
         selected = selecting.chosen(stock, selection, state=project / "state", durations=durations, warn=warned.append)
         assert listed
         shown = selecting.listing(stock, selected, lambda candidate: candidate.target or "dashscope")
@@ -130,19 +131,40 @@ def test_a_record_that_cannot_be_kept_is_told(project: Path) -> None:
     assert [f"what came of the conversations cannot be kept in {project / 'state'}: File exists"] == warned
 
 
-@pytest.mark.parametrize("quiet", [False, True])
-def test_warnings_are_quiet_until_a_file_is_wrong(project: Path, capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
-    (project / "a.yaml").write_text(PLAIN.replace(", expect: hello", ""), encoding="utf-8")
+def test_what_is_odd_is_kept_until_it_is_known_what_is_played(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stock = Stock(project)
+    for name in ("a.yaml", "z.yaml"):
+        (project / name).write_text(PLAIN.replace(", expect: hello", ""), encoding="utf-8")
+    findings = selecting.read(["."], stock.add, require_checks=False, colour=False)
+    assert ([1, 0, 1], "") == ([len(each.diagnostics) for each in findings], capsys.readouterr().err)
+    selecting.odd(findings, stock, Selected((3, 2), (4, 3)), colour=False)
+    assert ODD.format(path="z.yaml") == capsys.readouterr().err
+    selecting.odd(findings, stock, Selected((3, 0, 1), (4, 1, 2)), colour=False)
+    assert ODD.format(path="a.yaml") + ODD.format(path="z.yaml") == capsys.readouterr().err
+
+
+ODD = """\
+{path}:2:10: warning: this step checks nothing [no-check]
+  |
+2 | steps: [{{user: Hello.}}]
+  |          ^^^^ add what the answer must be: `expect: …`
+
+"""
+
+
+def test_a_file_that_is_wrong_shows_what_was_found_in_all_of_them(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (
+        ("a", PLAIN.replace(", expect: hello", "")),
+        ("m", "stepps: []\n"),
+        ("z", PLAIN.replace("expect", "expct")),
+    ):
+        (project / f"{name}.yaml").write_text(text, encoding="utf-8")
     taken: list[str] = []
-    selecting.read(["."], lambda flow: taken.append(flow.path.name), require_checks=False, quiet=quiet, colour=False)
-    assert (["a.yaml", "trips.yaml"], not quiet) == (taken, "this step checks nothing" in capsys.readouterr().err)
-    (project / "wrong.yaml").write_text("stepps: []\n", encoding="utf-8")
     with pytest.raises(Refused) as caught:
-        selecting.read(["."], lambda flow: None, require_checks=False, quiet=quiet, colour=False)
-    assert "3 files: 2 errors, 1 warning; nothing was sent" == caught.value.message
-    said = capsys.readouterr().err
-    assert "this step checks nothing" in said
-    assert "unknown key `stepps`" in said
+        selecting.read(["."], lambda flow: taken.append(flow.path.name), require_checks=False, colour=False)
+    assert (["a.yaml"], "4 files: 3 errors, 1 warning; nothing was sent") == (taken, caught.value.message)
+    said = capsys.readouterr().err.splitlines()
+    assert ["a.yaml", "m.yaml", "m.yaml", "z.yaml"] == [line.split(":")[0] for line in said if ".yaml:" in line]
 
 
 def test_flows_are_read_one_at_a_time(project: Path) -> None:
@@ -153,6 +175,6 @@ def test_flows_are_read_one_at_a_time(project: Path) -> None:
 
     for number in range(5):
         (project / f"more{number}.yaml").write_text(PLAIN, encoding="utf-8")
-    selecting.read([str(project)], take, require_checks=False, quiet=False, colour=False)
+    selecting.read([str(project)], take, require_checks=False, colour=False)
     assert 7 == len(alive)
     assert max(alive) <= 2

@@ -1,6 +1,7 @@
 """`runflow plan`: the exact API calls a flow will make, before making any."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import click
 
 from runner.cli import jobs, reading
 from runner.cli.frame import Command, Exit, Refused, option
+from runner.console import coloured
 from runner.words import _
 
 if TYPE_CHECKING:
@@ -45,11 +47,13 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
     from runner import settings
 
     found = settings.load(Path(), os.environ)
-    stock = jobs.stocked(paths, found, colour=not given["no_color"])
+    colour = coloured(sys.stderr, os.environ, wanted=not given["no_color"])
+    stock, findings = jobs.stocked(paths, found, colour=colour)
     if not len(stock):
         click.echo(_("no flow files found; nothing to plan"), err=True)
         ctx.exit(Exit.NOTHING_RAN)
     every = jobs.whole_selection(stock)
+    reading.show(findings, sys.stderr, colour=colour)
     unread = {name: f"{{env.{name}}}" for name in jobs.environment_names(stock, every)}
     where = jobs.Where(given["target"], given["base_url"], given["no_stream"])
     environment = found.with_keys(os.environ)

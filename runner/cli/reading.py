@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.diagnostics import Diagnostic, Problems
     from runner.load import Examined
 
-__all__ = ["SHOWN", "Tally", "collected", "destination", "drawn", "examined", "show", "write_text"]
+__all__ = ["SHOWN", "Findings", "Tally", "collected", "destination", "drawn", "examined", "show", "write_text"]
 
 SHOWN = 20
 """How many diagnostics are drawn; the rest are counted."""
@@ -50,6 +50,21 @@ class Tally:
             files=ngettext("{count} file", "{count} files", self.files).format(count=self.files),
             findings=", ".join(filter(None, counts)) or _("no problems"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found in a file, with the lines it is about: all that needs to be kept of the file to show it later."""
+
+    diagnostics: "tuple[Diagnostic, ...]"
+    sources: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, examined: "Examined") -> "Findings":
+        return cls(examined.diagnostics, {each.path: examined.lines(each.path) for each in examined.diagnostics})
+
+    def lines(self, path: str) -> Sequence[str]:
+        return self.sources[path]
 
 
 def collected(paths: Sequence[str]) -> tuple[Path, ...]:
@@ -85,7 +100,7 @@ def examined(files: Iterable[Path], *, require_checks: bool = False) -> Iterator
         yield load.examine(path, require_checks=require_checks, environment=names)
 
 
-def show(results: Iterable["Examined"], stream: TextIO, *, colour: bool) -> Tally:
+def show(results: "Iterable[Examined | Findings]", stream: TextIO, *, colour: bool) -> Tally:
     """Draw the first diagnostics of `results` on `stream`, in file order, count the rest, and return the tally."""
     from runner.clean import inert
     from runner.diagnostics import render

@@ -10,7 +10,7 @@ import click
 
 from runner.cli import jobs, reports, selecting
 from runner.cli.frame import Command, Exit, Refused, option
-from runner.console import is_ci
+from runner.console import coloured, is_ci
 from runner.values import dataclass
 from runner.words import _, listed, ngettext
 
@@ -121,8 +121,8 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
     from runner.state import state_folder
 
     found = settings.load(Path(), os.environ)
-    quiet, colour = choices.quiet, not choices.no_color
-    stock = jobs.stocked(paths, found, limit=limit, require_checks=require_checks, quiet=quiet, colour=colour)
+    colour = coloured(sys.stderr, os.environ, wanted=not choices.no_color)
+    stock, findings = jobs.stocked(paths, found, limit=limit, require_checks=require_checks, colour=colour)
     if not len(stock):
         click.echo(_("no flow files found in {paths}; nothing ran").format(paths=listed(paths)), err=True)
         ctx.exit(Exit.NOTHING_RAN)
@@ -131,6 +131,8 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
     if not selected:
         click.echo(_("{reason}; nothing ran").format(reason=selected.reason), err=True)
         ctx.exit(Exit.NOTHING_RAN)
+    if not choices.quiet:
+        selecting.odd(findings, stock, selected, colour=colour)
 
     environment = found.with_keys(os.environ)
     names = () if only_listed else jobs.environment_names(stock, selected)

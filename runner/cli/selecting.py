@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from runner.plan import Stock
     from runner.selection import Candidate, Identity, Selected, Selection
 
-__all__ = ["chosen", "listing", "options", "read", "remember", "selection"]
+__all__ = ["chosen", "listing", "odd", "options", "read", "remember", "selection"]
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,20 +159,23 @@ def in_columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return lines
 
 
-def read(paths: Sequence[str], take: "Callable[[Flow], None]", *, require_checks: bool, quiet: bool, colour: bool) -> None:
-    """Examine every flow that `paths` name and let `take` have it, one at a time: none is kept here. Leave with exit code 3
-    when one file is not valid: nothing is sent then."""
-    from io import StringIO
+def read(
+    paths: Sequence[str], take: "Callable[[Flow], None]", *, require_checks: bool, colour: bool
+) -> "list[reading.Findings]":
+    """Examine every flow that `paths` name and let `take` have it, one at a time: none is kept here. Return what is odd about
+    each. When one file is not valid, show what was found in all of them and leave with exit code 3: nothing is sent then."""
+    findings: list[reading.Findings] = []
+    results = reading.examined(reading.collected(paths), require_checks=require_checks)
+    for result in results:
+        if result.flow is None:
+            tally = reading.show(chain(findings, [result], results), sys.stderr, colour=colour)
+            raise Refused(_("{tally}; nothing was sent").format(tally=tally.line))
+        take(result.flow)
+        findings.append(reading.Findings.of(result))
+    return findings
 
-    def taken() -> Any:
-        for result in reading.examined(reading.collected(paths), require_checks=require_checks):
-            if result.flow is not None:
-                take(result.flow)
-            yield result
 
-    said = StringIO() if quiet else sys.stderr
-    tally = reading.show(taken(), said, colour=colour)
-    if tally.invalid:
-        if isinstance(said, StringIO):
-            sys.stderr.write(said.getvalue())
-        raise Refused(_("{tally}; nothing was sent").format(tally=tally.line))
+def odd(findings: "Sequence[reading.Findings]", stock: "Stock", selected: "Selected", *, colour: bool) -> None:
+    """Show what is odd about the flows of the chosen conversations; `findings` has an entry for each flow of the stock."""
+    flows = sorted({stock.candidates[place].flow for place in selected.places})
+    reading.show((findings[flow] for flow in flows), sys.stderr, colour=colour)
