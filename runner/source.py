@@ -25,6 +25,9 @@ from runner.words import _
 __all__ = ["FLOW_SUFFIXES", "MAX_BYTES", "Document", "Node", "open_bytes", "parse", "read"]
 
 MAX_BYTES: Final = 1024 * 1024
+PIECE: Final = 64 * 1024
+"""Bytes read at once: making room for all that may come takes longer than reading what does."""
+FLAGS: Final = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
 MAX_DEPTH: Final = 64
 MAX_EXPANSION: Final = 100_000
 MAX_FINDINGS: Final = 500
@@ -182,7 +185,7 @@ def open_bytes(path: str | Path, limit: int, suffixes: tuple[str, ...] | None, s
 
     try:
         real = os.path.realpath(path, strict=True)
-        if (kind := kind_of(Path(real).stat().st_mode)) is not None:
+        if (kind := kind_of(os.stat(real).st_mode)) is not None:  # noqa: PTH116  we have no Path of it, and need none
             refuse(*kind)
         if suffixes is not None and not real.lower().endswith(suffixes):
             refuse(
@@ -192,12 +195,15 @@ def open_bytes(path: str | Path, limit: int, suffixes: tuple[str, ...] | None, s
                 _("rename it, or name another file"),
             )
         # The kind is asked again of what was opened: a path may be replaced at any moment.
-        flags = ("O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
-        descriptor = os.open(real, os.O_RDONLY | sum(getattr(os, flag, 0) for flag in flags))
-        with os.fdopen(descriptor, "rb") as file:
+        descriptor = os.open(real, os.O_RDONLY | FLAGS)
+        try:
             if (kind := kind_of(os.fstat(descriptor).st_mode)) is not None:
                 refuse(*kind)
-            data = file.read(limit + 1) or b""
+            data = bytearray()
+            while len(data) <= limit and (piece := os.read(descriptor, PIECE)):
+                data += piece
+        finally:
+            os.close(descriptor)
     except OSError as error:
         refuse(*trouble(error))
     except ValueError:
@@ -205,7 +211,7 @@ def open_bytes(path: str | Path, limit: int, suffixes: tuple[str, ...] | None, s
     if len(data) > limit:
         message = _("the file is larger than {limit} KiB").format(limit=limit // 1024)
         raise Problems([Diagnostic("too-large", message, shown, hint=_("split it into several files"))])
-    return data
+    return bytes(data)
 
 
 def kind_of(mode: int) -> tuple[str, str] | None:

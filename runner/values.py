@@ -27,6 +27,8 @@ else:
                 kind.__eq__ = equal
                 if "__hash__" not in own:
                     kind.__hash__ = hashed if frozen else None
+            if frozen and "__reduce__" not in own:
+                kind.__reduce__ = reduced
             return dataclasses.dataclass(kind, eq=False, repr=False, slots=slots)
 
         return make if cls is None else make(cls)
@@ -50,6 +52,12 @@ def equal(self: Any, other: object) -> bool:
 
 def hashed(self: Any) -> int:
     return hash(compared(self))
+
+
+def reduced(self: Any) -> tuple[type, tuple[object, ...]]:
+    """How it is pickled: without the names of its fields, in half the time and half the bytes."""
+    kind = self.__class__
+    return kind, tuple([getattr(self, name) for name in kind.__match_args__])
 
 
 @cache
