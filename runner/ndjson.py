@@ -32,8 +32,9 @@ ENCODER = json.JSONEncoder(ensure_ascii=False, default=as_mapping)
 def dumps(value: object, indent: int | None = None) -> str:
     """JSON in every script, but with what could steer a terminal escaped; it reads back the same."""
     text = json.dumps(value, ensure_ascii=False, default=as_mapping, indent=indent) if indent else ENCODER.encode(value)
-    # Told in a third of the time that it takes to find nothing unsafe.
-    return text if text.isprintable() else UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    # Told much sooner than UNSAFE finds nothing; most lines are ASCII, where all but DEL is escaped already.
+    harmless = "\x7f" not in text if text.isascii() else text.isprintable()
+    return text if harmless else UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def encode(envelope: Envelope) -> str:

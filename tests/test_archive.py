@@ -1,5 +1,6 @@
 """The shelf of a run on a disk that is full: nothing that was to be put down is lost, and the file stays readable."""
 
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -53,3 +54,20 @@ def test_what_fits_is_all_in_the_file(tmp_path: Path) -> None:
             archive.put(number, conversation(number))
         assert (None, conversation(1)) == (archive.trouble, archive.take(1))
     assert [*conversation(2), *conversation(1)] == list(decode((tmp_path / "run.jsonl").read_text("utf-8").splitlines()))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_it_does_without_what_windows_lacks(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pread")
+    monkeypatch.delattr(os, "pwrite")
+    with closing(Archive(tmp_path / "run.jsonl" if named else None)) as archive:
+        archive.put(1, conversation(1))
+        assert conversation(1) == archive.take(1)
+        archive.put(2, conversation(2))
+        assert [conversation(2), conversation(1)] == [archive.take(2), archive.take(1)]
+
+
+def test_what_it_reads_back_itself_leaves_nothing_in_the_folder(tmp_path: Path) -> None:
+    with closing(Archive(tmp_path / "run.jsonl")) as archive:
+        archive.put(1, conversation(1))
+    assert ["run.jsonl"] == [path.name for path in tmp_path.iterdir()]
