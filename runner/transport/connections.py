@@ -29,6 +29,8 @@ MOST = 1_000
 """How many connections there are at most; a request beyond waits for one."""
 FULL = 1_000_000
 """How many bytes of a body wait to be read before no more are taken from the network."""
+MOUTHFUL = 65_536
+"""How many bytes are taken from the network at once."""
 
 Limits = Mapping[str, float | None]
 
@@ -46,6 +48,8 @@ class Connections(httpx.AsyncBaseTransport):
         """The one that became free last stands last."""
         self.open: set[Connection] = set()
         self.connecting = 0
+        # Each connection is done with it before the next one reads; new room for every read is most of what reading costs.
+        self.room = memoryview(bytearray(MOUTHFUL))
         self.waiting: deque[asyncio.Future[None]] = deque()
         self.closed: asyncio.Future[None] | None = None
         """Waits for the last connection to be gone."""
@@ -153,7 +157,7 @@ class Connections(httpx.AsyncBaseTransport):
         await self.closed
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection, which carries one request after the other."""
 
     def __init__(self, pool: Connections) -> None:
@@ -208,14 +212,17 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.pool.open.add(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _wanted: int) -> memoryview:
+        return self.pool.room
+
+    def buffer_updated(self, count: int) -> None:
         reply = self.reply
         if reply is None:
             # Nobody asked.
             self.abort()
             return
         try:
-            self.parser.feed_data(data)
+            self.parser.feed_data(self.pool.room[:count])
         except (HttpParserError, HttpParserUpgrade) as error:
             told = error.__context__
             if not isinstance(told, httpx.RemoteProtocolError):
@@ -223,7 +230,7 @@ class Connection(asyncio.Protocol):
             reply.fail(told)
             self.abort()
             return
-        reply.received += len(data)
+        reply.received += count
         if not reply.begun and reply.received > HEAD_LIMIT:
             reply.fail(too_long())
             self.abort()
@@ -369,21 +376,22 @@ class Reply(httpx.AsyncByteStream):
             if timer is not None:
                 timer.cancel()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        seconds = self.connection.limits.get("read")
-        while True:
-            while self.pieces:
-                piece = self.pieces.popleft()
-                self.unread -= len(piece)
-                if self.held and self.unread <= FULL:
-                    self.held = False
-                    self.connection.transport.resume_reading()
-                yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.pieces:
             if self.complete:
-                return
+                raise StopAsyncIteration
             if self.error is not None:
                 raise self.error
-            await self.more(seconds)
+            await self.more(self.connection.limits.get("read"))
+        piece = self.pieces.popleft()
+        self.unread -= len(piece)
+        if self.held and self.unread <= FULL:
+            self.held = False
+            self.connection.transport.resume_reading()
+        return piece
 
     async def aclose(self) -> None:
         if self.connection.reply is self:
