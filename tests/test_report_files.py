@@ -463,10 +463,11 @@ def test_no_report_holds_a_secret(name: str, secret: str, tmp_path: Path) -> Non
     assert "slash" not in text
 
 
-def test_a_run_that_is_refused_leaves_the_report_of_an_earlier_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["json", "junit", "events"])
+def test_a_run_that_is_refused_leaves_the_report_of_an_earlier_one(name: str, tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text("assistant: {model: qwen-max}\nsteps: [{user: hello}]\n", encoding="utf-8")
-    report = tmp_path / "report.xml"
+    report = tmp_path / "report"
     report.write_text("of an earlier run", encoding="utf-8")
     way = {"SSL_CERT_FILE": "nowhere.pem", "DASHSCOPE_API_KEY": "sk-abcdefgh"}
-    assert 3 == run(tmp_path, "shop.yaml", "--target", "dashscope", "--junit", "report.xml", **way).code
+    assert 3 == run(tmp_path, "shop.yaml", "--target", "dashscope", f"--{name}", "report", **way).code
     assert "of an earlier run" == report.read_text(encoding="utf-8")

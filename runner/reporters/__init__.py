@@ -179,24 +179,30 @@ class WholeFile:
 
 
 class Log:
-    """A file that grows by whole lines as they are written, begun anew by each run; a pipe or a device just the same."""
+    """A file that grows by whole lines as they are written, begun anew by each run that has something to tell; a pipe or a
+    device just the same."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         self.length = 0
 
     def write(self, text: str) -> None:
-        data = encoded(text)
+        rest = data = memoryview(encoded(text))
         try:
-            rest = memoryview(data)
+            if not self.length:
+                self.cut()
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
         except OSError as error:
-            if stat.S_ISREG(os.fstat(self.descriptor).st_mode):
-                os.ftruncate(self.descriptor, self.length)
+            self.cut()
             raise about(self.path, error) from error
         self.length += len(data)
+
+    def cut(self) -> None:
+        """Forget what follows the lines that were written."""
+        if stat.S_ISREG(os.fstat(self.descriptor).st_mode):
+            os.ftruncate(self.descriptor, self.length)
 
     def write_whole(self, pieces: Iterable[str]) -> None:
         for piece in pieces:
