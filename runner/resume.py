@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import field, replace
 from pathlib import Path
 from secrets import token_hex
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runner.plan import Case
     from runner.targets import Connection
 
-__all__ = ["Digests", "Finished", "begin", "finished", "unfinished"]
+__all__ = ["Digests", "Finished", "begin", "finished", "foreseen", "unfinished"]
 
 MOST = 5
 """How many archives of a project are kept."""
@@ -142,10 +142,22 @@ def unfinished(state: Path, project: Path) -> Archive | None:
         archive = Archive(path)
         if hold(archive.file.fileno()):
             contents = Contents.of(archive.file)
-            if contents.end and not contents.complete:
+            if contents.cut_short:
                 archive.cut(contents.end)
                 return archive
         archive.close()
+    return None
+
+
+def foreseen(state: Path, project: Path, jobs: Sequence[Job]) -> "Finished | None":
+    """What a run that takes up another would find finished, or None where there is none to take up: to be counted, not to be
+    read. Nothing is changed, and nobody kept from taking it up meanwhile. Raise OSError."""
+    for path in archives(state / "runs" / folder_name(project)):
+        with closing(Archive(path)) as archive:
+            known = finished(archive, jobs) if Contents.of(archive.file).cut_short else None
+            # Whoever plays holds it; it is let go of at once.
+            if known is not None and hold(archive.file.fileno()):
+                return known
     return None
 
 
@@ -221,6 +233,11 @@ class Contents:
     """Of the run that went on in it last."""
     began: tuple[int, str] | None = None
     """Where a conversation begins whose end is still to come, and its digest."""
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether a run began, and something is left to do."""
+        return self.end > 0 and not self.complete
 
     @classmethod
     def of(cls, file: BinaryIO) -> "Contents":

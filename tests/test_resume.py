@@ -247,6 +247,27 @@ def test_a_run_under_way_is_passed_over(tmp_path: Path) -> None:
     first.close()
 
 
+def test_what_taking_a_run_up_comes_to_is_foreseen_and_nothing_is_changed(tmp_path: Path) -> None:
+    moments = iter([100.0, 200.0, 300.0])
+    ended(resume.begin(tmp_path, tmp_path, lambda: next(moments)), "passed", "not_run", "failed")
+    under_way = resume.begin(tmp_path, tmp_path, lambda: next(moments))
+    under_way.receive(Envelope(0, 1, 0.0, SuiteStarted("1", "dashscope", HERE.base_url, "", 1, False)))
+    path, _newer = archives(tmp_path)
+    with path.open("a") as file:
+        file.write("cut short in the middle")
+    before = path.read_bytes()
+    finished = resume.foreseen(tmp_path, tmp_path, marked(3))
+    assert finished is not None
+    assert (path, {1, 3}) == (finished.archive.path, set(finished))
+    assert before == path.read_bytes()
+    archive = resume.unfinished(tmp_path, tmp_path)
+    assert archive is not None
+    assert {1, 3} == set(resume.finished(archive, marked(3)))
+    assert resume.foreseen(tmp_path, tmp_path, marked(3)) is None
+    archive.close()
+    under_way.close()
+
+
 def test_another_project_has_other_runs(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     resume.begin(tmp_path, one).close()

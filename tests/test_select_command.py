@@ -114,6 +114,29 @@ def test_shards_play_everything_once_under_the_same_numbers(project: Path) -> No
     assert 6 == len(played)
 
 
+def test_list_shows_what_taking_a_run_up_would_play(project: Path) -> None:
+    everything = run(project, "flows", "--target", "embedded", "--list", "--resume")
+    assert (LIST, "runflow: no run of this project was cut short; everything is played\n") == (
+        everything.stdout,
+        everything.stderr,
+    )
+    assert [] == kept(project)
+    assert 4 == play(project, "--jobs", "1", "--budget", "30calls").code
+    [archive] = (project / "home" / "state" / "runflow" / "runs").glob("*/*.jsonl")
+    before = archive.read_bytes()
+    over = len([case for case in numbered(project) if case[2] == "passed"])
+    for options, left, count, of in (
+        ((), LIST.splitlines(keepends=True)[over:], over, 6),
+        (("-k", "cat", "--case", "1"), [], 1, 1),
+    ):
+        said = "conversation" if count == 1 else "conversations"
+        was = "was" if count == 1 else "were"
+        taken_up = f"runflow: the run {archive.stem} is taken up: {count} {said} of {of} {was} over\n"
+        listed = run(project, "flows", "--target", "embedded", "--list", "--resume", *options)
+        assert Ended(0, "".join(left), taken_up) == listed
+    assert before == archive.read_bytes()
+
+
 def test_only_of_what_is_selected_it_is_said_that_it_is_odd(project: Path) -> None:
     for name in ("cat", "emu"):
         path = project / "flows" / f"{name}.yaml"

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from runner.report import Fold, Totals
     from runner.reporters import Redact
     from runner.reporters.terminal import Screen
+    from runner.selection import Selected
     from runner.settings import Settings
     from runner.suite import Limits
 
@@ -139,6 +141,9 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
     texts = values(names, found, os.environ, permitted=choices.allow_tools)
     made = jobs.made(stock, selected, where, var, texts, environment=environment, found=found, needs_key=not only_listed)
     if only_listed:
+        selected = unplayed(selected, made, state, found.folder) if choices.resume else selected
+        if not selected:
+            return
         click.echo(selecting.listing(stock, selected, lambda each: made.by_target[each.target].target))
         return
     if not choices.allow_tools:
@@ -192,14 +197,8 @@ def play(
     people = sys.stderr if "-" in files.values() else sys.stdout
     archive, earlier = archive_of(made, state, found.folder, resuming=choices.resume)
     finished = resume.finished(archive, made) if archive and earlier else {}
-    if archive and archive.path and earlier:
-        warn(
-            ngettext(
-                "the run {run} is taken up: {count} conversation of {all} was over",
-                "the run {run} is taken up: {count} conversations of {all} were over",
-                len(finished),
-            ).format(run=archive.path.stem, count=len(finished), all=len(made))
-        )
+    if archive and earlier:
+        warn_of_earlier(archive, len(finished), len(made))
     fold = Fold(archive)
     screen = open_screen(people, fold, choices, redact)
     reporters = [screen, *reports.opened(files, fold, redact)]
@@ -252,11 +251,44 @@ def archive_of(made: Sequence[object], state: Path, project: Path, *, resuming: 
         if resuming:
             if earlier := resume.unfinished(state, project):
                 return earlier, True
-            warn(_("no run of this project was cut short; everything is played"))
+            warn(nothing_cut_short())
         return resume.begin(state, project), False
     except OSError as error:
         warn_unkept(state, error)
         return Archive(), False
+
+
+def unplayed(selected: "Selected", made: jobs.Jobs, state: Path, project: Path) -> "Selected":
+    """What of the selection is still to be played by a run that takes up an earlier one."""
+    from runner import resume
+
+    try:
+        finished = resume.foreseen(state, project, made)
+    except OSError as error:
+        warn_unkept(state, error)
+        return selected
+    if finished is None:
+        warn(nothing_cut_short())
+        return selected
+    warn_of_earlier(finished.archive, len(finished), len(made))
+    over = set(finished)
+    left = [each for each in zip(selected.places, selected.numbers, strict=True) if each[1] not in over]
+    return replace(selected, places=tuple(place for place, _number in left), numbers=tuple(number for _place, number in left))
+
+
+def warn_of_earlier(archive: "Archive", finished: int, planned: int) -> None:
+    assert archive.path is not None
+    warn(
+        ngettext(
+            "the run {run} is taken up: {count} conversation of {all} was over",
+            "the run {run} is taken up: {count} conversations of {all} were over",
+            finished,
+        ).format(run=archive.path.stem, count=finished, all=planned)
+    )
+
+
+def nothing_cut_short() -> str:
+    return _("no run of this project was cut short; everything is played")
 
 
 def advise(totals: "Totals", *, quiet: bool) -> None:
