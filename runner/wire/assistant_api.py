@@ -231,12 +231,13 @@ def decode_message(payload: object, sent: Mapping[str, object] | None = None) ->
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else items(body, "content")
     texts, files, urls = [], [], []
     for part in (mapping(part, "content") for part in parts):
-        inner = part.get(text(part, "type"))
+        kind = text(part, "type")
+        inner = part.get(kind)
         if isinstance(inner, str):
             inner = {"value": inner, "url": inner}
-        if not isinstance(inner, Mapping):
+        if not isinstance(inner, dict):
             continue
-        match text(part, "type"):
+        match kind:
             case "text":
                 texts.append(text(inner, "value"))
             case "image_file":
@@ -302,13 +303,13 @@ def inside(call: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
     """What kind of tool is called, and where its arguments and output stand."""
     kind, plugin = text(call, "type"), call.get("plugin_name")
     if isinstance(plugin, str) and plugin and kind in ("", "plugin", "plugin_name"):
-        return plugin, next((each for each in (call.get(plugin), call.get(kind)) if isinstance(each, Mapping)), call)
+        return plugin, next((each for each in (call.get(plugin), call.get(kind)) if isinstance(each, dict)), call)
     for key in (kind, "plugin_name"):
         found = call.get(key)
-        if isinstance(found, Mapping) and found:
+        if isinstance(found, dict) and found:
             return kind or text(found, "name") or key, found
     for key, value in call.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, dict) and value:
             return kind or key, value
     return kind, call
 
@@ -335,16 +336,16 @@ def decode_delta(payload: object) -> str:
     """The piece of answer a `thread.message.delta` event carries."""
     delta = optional(mapping(payload, "thread.message.delta"), "delta")
     content = delta.get("content")
-    parts = [content] if isinstance(content, Mapping) else items(delta, "content")
+    parts = [content] if isinstance(content, dict) else items(delta, "content")
     return "".join(text(optional(mapping(part, "content"), "text"), "value") for part in parts)
 
 
 def decode_error(payload: object) -> tuple[ServiceError, str] | None:
     """What an error body says, and its request id; None if it has no such shape. `{"error": {…}}` is read as well."""
-    if not isinstance(payload, Mapping):
+    if not isinstance(payload, dict):
         return None
     inner = payload.get("error")
-    body = inner if isinstance(inner, Mapping) else payload
+    body = inner if isinstance(inner, dict) else payload
     try:
         error = ServiceError(text(body, "code") or text(body, "type"), text(body, "message"))
         request_id = text(payload, "request_id")
@@ -357,11 +358,11 @@ def decode_error(payload: object) -> tuple[ServiceError, str] | None:
 
 
 def is_none(value: object) -> bool:
-    return value is None or (value is not False and value in ({}, [], 0, -1, ""))
+    return value is None or (value is not False and (not value or value == -1))
 
 
 def mapping(value: object, what: str) -> Mapping[str, object]:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise WireError(_("a JSON object was due for the {what}, not {got}").format(what=what, got=kind_of(value)))
     return value
 
@@ -384,10 +385,10 @@ def items(body: Mapping[str, object], key: str) -> Sequence[object]:
 
 def text(body: Mapping[str, object], key: str) -> str:
     value = body.get(key)
-    if is_none(value):
-        return ""
     if isinstance(value, str):
         return well_formed(value)
+    if is_none(value):
+        return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise WireError(_("`{key}` is {got} instead of a text").format(key=key, got=kind_of(value)))
@@ -467,11 +468,13 @@ def differences(sent: Mapping[str, object], body: Mapping[str, object], kind: st
 
 def alike(sent: object, got: object) -> bool:
     """Whether all that was sent is there; a service may add to it."""
-    if isinstance(sent, Mapping) and isinstance(got, Mapping):
+    if sent == got:
+        return True
+    if isinstance(sent, Mapping) and isinstance(got, dict):
         return all(alike(value, got.get(key)) for key, value in sent.items())
     if isinstance(sent, list) and isinstance(got, list):
         return len(sent) == len(got) and all(map(alike, sent, got))
-    return sent == got or (is_none(sent) and is_none(got))
+    return is_none(sent) and is_none(got)
 
 
 def other_tools(sent: object, got: object, kind: str) -> Iterator[str]:
