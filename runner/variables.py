@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
+from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from runner.diagnostics import Span
 from runner.forms import NAME, Form
 from runner.model import Expectation
 
@@ -17,6 +19,8 @@ Escape = Callable[[str], str]
 PLACEHOLDER = re.compile(r"\$(\$?)\{(?:([^{}\n]*)\})?")
 VALID = re.compile(NAME)
 ENVIRONMENT = "env."
+TEXTLESS = (NoneType, int, float, Span)
+"""Most of what a flow holds; nothing in these is replaced."""
 
 
 class UnknownVariable(KeyError):
@@ -66,6 +70,8 @@ def expand(value: T, values: Mapping[str, str], environment: Mapping[str, str] |
 def walk(value: Any, known: Mapping[str, str], escape: Escape | None) -> Any:
     if isinstance(value, str):
         return fill(value, known, escape) if "${" in value else value
+    if isinstance(value, TEXTLESS):
+        return value
     if isinstance(value, tuple | list):
         items = [walk(item, known, escape) for item in value]
         return type(value)(items) if any(new is not old for new, old in zip(items, value, strict=True)) else value
