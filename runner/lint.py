@@ -125,7 +125,8 @@ class Linter:
         if self.flow.repeat is not None or self.flow.retries:
             yield from self.attempts()
         yield from self.steps(require_checks)
-        yield from self.expectations(self.flow.expect, Offer.of(self.flow.tools, self.flow.assistant.id is None))
+        if self.flow.expect:
+            yield from self.expectations(self.flow.expect, Offer.of(self.flow.tools, self.flow.assistant.id is None))
         if self.declared:
             yield from self.cases(references)
         if references:
