@@ -3,8 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -42,6 +41,9 @@ NO_HEADERS: Mapping[str, str] = {}
 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 """With these nothing has reached the service."""
+FAULTS = (httpx.HTTPError, TooLarge, WireError)
+"""What goes wrong with a call."""
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 LIMITED = {"timeout": TIMEOUTS.as_dict()}
 PLAIN = {"Accept-Encoding": "identity"}
 PAGES = 10
@@ -193,21 +195,25 @@ class AssistantApi:
     ) -> AsyncGenerator[StreamEvent, None]:
         call = f"POST {path}"
         decoder = EventDecoder()
+        # What the run echoes otherwise is told with the first that is seen of it.
+        sent: Mapping[str, object] | None = body
         response = await self.answer("POST", path, body=body, sample=sample)
         try:
             if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 run = await self.read(call, response, lambda payload: wire.decode_run(payload, body))
                 yield StreamEvent(f"thread.run.{run.status}", run)
                 return
-            with self.faults(call):
-                async for piece in body_of(response):
-                    for event in decoder.feed(piece):
-                        if told := self.understood(call, event, body):
-                            yield told
+            async for piece in body_of(response):
+                for event in decoder.feed(piece):
+                    if told := self.understood(call, event, sent):
+                        sent = None if told.run else sent
+                        yield told
+        except FAULTS as error:
+            raise self.fault(call, error) from error
         finally:
             await response.aclose()
 
-    def understood(self, call: str, event: ServerEvent, sent: Mapping[str, object]) -> StreamEvent | None:
+    def understood(self, call: str, event: ServerEvent, sent: Mapping[str, object] | None) -> StreamEvent | None:
         if event.name == "error":
             raise self.refused(call, 200, event.data.encode())
         if event.name.startswith("thread.run.") and not event.name.startswith("thread.run.step."):
@@ -244,8 +250,10 @@ class AssistantApi:
         for _page in range(most):
             page = await self.call("GET", path, wire.decode_page, query=query)
             for item in page.items:
-                with self.faults(f"GET {path}", 200):
+                try:
                     decoded = decode(item)
+                except WireError as error:
+                    raise self.fault(f"GET {path}", error, 200) from error
                 yield decoded
             if not page.has_more or not page.last_id:
                 return
@@ -324,14 +332,17 @@ class AssistantApi:
         call = f"{method} {path}"
         self.secrets |= wire.tokens(body or {})
         request = self.request(method, path, body, query, sample)
-        with self.faults(call):
+        try:
             # A client around the transport would add redirects, cookies and credentials of its own, and half of the cost.
             response = await self.transport.handle_async_request(request)
+        except FAULTS as error:
+            raise self.fault(call, error) from error
         if response.is_success:
             return response
         try:
-            with self.faults(call, response.status_code):
-                refusal = b"".join([piece async for piece in body_of(response)])
+            refusal = b"".join([piece async for piece in body_of(response)])
+        except FAULTS as error:
+            raise self.fault(call, error, response.status_code) from error
         finally:
             await response.aclose()
         raise self.refused(call, response.status_code, refusal, response.headers)
@@ -347,7 +358,7 @@ class AssistantApi:
         # httpx would find out headers and address by itself, at more than the cost of sending them.
         headers, content = list(self.headers), b""
         if body is not None:
-            content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            content = ENCODER.encode(body).encode()
             headers.append((b"Content-Type", b"application/json"))
         if method == "POST":
             headers.append((b"Content-Length", b"%d" % len(content)))
@@ -359,22 +370,20 @@ class AssistantApi:
 
     async def read(self, call: str, response: httpx.Response, decode: Callable[[object], Decoded]) -> Decoded:
         pieces: list[bytes] = []
+        cause: Exception | None = None
         try:
-            with self.faults(call, response.status_code):
-                async for piece in body_of(response):
-                    pieces.append(piece)
-                kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
-                if kind and "json" not in kind:
-                    raise TargetError(
-                        call,
-                        _("the answer is {kind} instead of JSON").format(kind=kind),
-                        status=response.status_code,
-                        final="html" in kind,
-                    )
+            async for piece in body_of(response):
+                pieces.append(piece)
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+            if not kind or "json" in kind:
                 return decode(wire.decode_json(b"".join(pieces)))
-        except TargetError as failure:
-            failure.id = wire.begun_id(b"".join(pieces[:2]))
-            raise
+        except FAULTS as error:
+            cause, failure = error, self.fault(call, error, response.status_code)
+        else:
+            message = _("the answer is {kind} instead of JSON").format(kind=kind)
+            failure = TargetError(call, message, status=response.status_code, final="html" in kind)
+        failure.id = wire.begun_id(b"".join(pieces[:2]))
+        raise failure from cause
 
     def refused(self, call: str, status: int, data: bytes, headers: Mapping[str, str] = NO_HEADERS) -> TargetError:
         """The error an answer other than 2xx, or an `error` event, stands for."""
@@ -412,25 +421,19 @@ class AssistantApi:
             text = text.replace(secret, "…")
         return text
 
-    @contextmanager
-    def faults(self, call: str, status: int = 0) -> Iterator[None]:
-        """Whatever goes wrong inside becomes a TargetError of this call."""
-        try:
-            yield
-        except httpx.HTTPError as error:
-            raise TargetError(
-                call,
-                self.trouble(error),
-                status=status,
-                sent=not isinstance(error, NOT_SENT),
-                timed_out=isinstance(error, httpx.TimeoutException),
-                final=isinstance(error, httpx.UnsupportedProtocol) or bool(refused_certificate(error)),
-            ) from error
-        except TooLarge as error:
-            # It will not be any smaller the next time.
-            raise TargetError(call, str(error), status=status, final=True) from error
-        except WireError as error:
-            raise TargetError(call, str(error), status=status) from error
+    def fault(self, call: str, error: httpx.HTTPError | TooLarge | WireError, status: int = 0) -> TargetError:
+        """What went wrong with a call, as its TargetError."""
+        if not isinstance(error, httpx.HTTPError):
+            # What is too large will not be any smaller the next time.
+            return TargetError(call, str(error), status=status, final=isinstance(error, TooLarge))
+        return TargetError(
+            call,
+            self.trouble(error),
+            status=status,
+            sent=not isinstance(error, NOT_SENT),
+            timed_out=isinstance(error, httpx.TimeoutException),
+            final=isinstance(error, httpx.UnsupportedProtocol) or bool(refused_certificate(error)),
+        )
 
     def trouble(self, error: httpx.HTTPError) -> str:
         host = httpx.URL(self.base_url).netloc.decode()
