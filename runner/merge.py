@@ -12,7 +12,7 @@ from runner.archive import Archive
 from runner.events import CaseEnded, CaseStarted, Envelope, SuiteEnded, SuiteStarted
 from runner.ndjson import Undecodable, decode
 from runner.values import dataclass
-from runner.words import _, ngettext
+from runner.words import _
 
 __all__ = ["LONGEST", "Unmergeable", "merged"]
 
@@ -136,11 +136,9 @@ def last(runs: Sequence[Run]) -> Envelope:
     parts = [part for run in runs for part in run.parts]
     signal = next((part.ended.signal for part in parts if part.ended and part.ended.signal), 0)
     reasons = [part.ended.reason if part.ended else cut_short(part) for part in parts]
-    if missing := sum(run.planned - run.told for run in runs):
-        words = ngettext(
-            "{count} conversation is in none of the files", "{count} conversations are in none of the files", missing
-        )
-        reasons.append(words.format(count=missing))
+    told, planned = sum(run.told for run in runs), sum(run.planned for run in runs)
+    if told < planned:
+        reasons.append(_("a part is missing: the files tell of {told} of {all} conversations").format(told=told, all=planned))
     over = max(part.over for part in parts)
     alone = parts[0].ended.seconds if len(parts) == 1 and parts[0].ended else None
     seconds = over - min(part.began.time for part in parts) if alone is None else alone

@@ -76,7 +76,7 @@ def test_shards_that_are_missing_are_not_run(tmp_path: Path) -> None:
     paths = [write(tmp_path / "1.jsonl", first), write(tmp_path / "3.jsonl", third)]
     report = Report.of(merged(paths))
     assert (16, 10, 7) == (report.totals.flows, len(report.cases), report.totals.not_run)
-    assert "5 conversations are in none of the files" == report.stopped
+    assert "a part is missing: the files tell of 11 of 16 conversations" == report.stopped
 
 
 def test_one_that_a_crash_cut_short_is_interrupted_and_the_others_are_not_run(tmp_path: Path) -> None:
