@@ -18,17 +18,17 @@ else:
         """As `dataclasses.dataclass`, which is asked for whatever goes `further`."""
 
         def make(kind):
+            own = vars(kind)
+            if frozen and "__reduce__" not in own:
+                kind.__reduce__ = reduced
             if further:
                 return dataclasses.dataclass(kind, frozen=frozen, slots=slots, **further)
-            own = vars(kind)
             if "__repr__" not in own:
                 kind.__repr__ = shown
             if "__eq__" not in own:
                 kind.__eq__ = equal
                 if "__hash__" not in own:
                     kind.__hash__ = hashed if frozen else None
-            if frozen and "__reduce__" not in own:
-                kind.__reduce__ = reduced
             return dataclasses.dataclass(kind, eq=False, repr=False, slots=slots)
 
         return make if cls is None else make(cls)
