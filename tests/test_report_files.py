@@ -6,8 +6,11 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from io import StringIO
+from operator import is_
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 from xml.etree import ElementTree
 
 import jsonschema
@@ -471,3 +474,43 @@ def test_a_run_that_is_refused_leaves_the_report_of_an_earlier_one(name: str, tm
     way = {"SSL_CERT_FILE": "nowhere.pem", "DASHSCOPE_API_KEY": "sk-abcdefgh"}
     assert 3 == run(tmp_path, "shop.yaml", "--target", "dashscope", f"--{name}", "report", **way).code
     assert "of an earlier run" == report.read_text(encoding="utf-8")
+
+
+# ── on the way to all of them ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Ear:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[Envelope] = []
+
+    def receive(self, envelope: Envelope) -> None:
+        self.heard.append(envelope)
+
+
+def saying(kind: object, text: str) -> object:
+    """A value of that type that says the text wherever it can."""
+    if get_origin(kind) is tuple:
+        return (saying(get_args(kind)[0], text),)
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(*(saying(hints[field.name], text) for field in fields(kind)))
+    return text if kind in (str, str | None) else 1
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_no_secret_gets_into_anything_that_is_told(kind: type[Event]) -> None:
+    redact = Redactor(["sesame-opens-this-cave"]).redact
+    audience = Audience(Fold(), [ear := Ear()], redact)
+    for text in ("harmless", "say sesame-opens-this-cave", "harmless", "sesame-opens-this-cave"):
+        event: Any = saying(kind, text)
+        audience.receive(Envelope(1, 1, 1.0, event))
+    assert [saying(kind, text) for text in ("harmless", "say ***", "harmless", "***")] == [each.event for each in ear.heard]
+
+
+def test_what_hides_nothing_is_told_as_it_is() -> None:
+    audience = Audience(Fold(), [ear := Ear()], Redactor(["sesame-opens-this-cave"]).redact)
+    for envelope in (happened := kept("suite")):
+        audience.receive(envelope)
+    assert [True] * len(happened) == list(map(is_, happened, ear.heard))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from errno import EACCES, EISDIR, ENOENT
-from functools import cache, lru_cache
+from functools import cache
 from operator import is_
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TextIO, get_type_hints
@@ -118,12 +118,40 @@ class Audience:
         self.fold = fold
         self.listeners = listeners
         self.redact = redact
+        self.harmless: set[object] = set(NOTHING)
+        """Values that hide nothing: short texts, such as outcomes and ids, come again and again."""
 
     def receive(self, envelope: Envelope) -> None:
-        told = redacted(envelope, self.redact)
+        event = self.redacted(envelope.event)
+        told = envelope if event is envelope.event else replace(envelope, event=event)
         self.fold.receive(told)
         for listener in self.listeners:
             listener.receive(told)
+
+    def redacted(self, value: Any) -> Any:
+        """`value` with every text in it redacted, however deep in dataclasses and tuples, and `value` itself where that changes
+        nothing: what is written is redacted as well, but a reporter may have escaped or cut a text by then."""
+        if isinstance(value, str):
+            return self.redacted_text(value)
+        if isinstance(value, tuple):
+            items = tuple(map(self.redacted, value))
+            return value if all(map(is_, items, value)) else items
+        kind: object = type(value)
+        changed = {}
+        for name in telling(kind):
+            before = getattr(value, name)
+            if before not in self.harmless and (after := self.redacted(before)) is not before:
+                changed[name] = after
+        return replace(value, **changed) if changed else value
+
+    def redacted_text(self, text: str) -> str:
+        if (masked := self.redact(text)) != text:
+            return masked
+        if len(self.harmless) > REMEMBERED:
+            self.harmless = set(NOTHING)
+        if len(text) < SHORT:
+            self.harmless.add(text)
+        return text
 
 
 def open_sink(path: Path, *, lasting: bool) -> Sink:
@@ -313,24 +341,6 @@ class Guarded:
                 self.sink.close()
 
 
-def redacted(value: Any, redact: Redact) -> Any:
-    """`value` with every text in it redacted, however deep in dataclasses and tuples, and `value` itself where that changes
-    nothing: what is written is redacted as well, but a reporter may have escaped or cut a text by then."""
-    if isinstance(value, str):
-        text = redact(value) if len(value) > OFTEN else redacted_word(value, redact)
-        return value if text == value else text
-    if isinstance(value, tuple):
-        items = tuple(redacted(item, redact) for item in value)
-        return value if all(map(is_, items, value)) else items
-    kind: object = type(value)
-    changed = {}
-    for name in telling(kind):
-        # Nothing is hidden in what is empty, and most texts of most events are.
-        if (before := getattr(value, name)) and (after := redacted(before, redact)) is not before:
-            changed[name] = after
-    return replace(value, **changed) if changed else value
-
-
 @cache
 def telling(kind: object) -> tuple[str, ...]:
     """The fields of a dataclass that may hold text; none where it is no dataclass."""
@@ -342,10 +352,8 @@ def telling(kind: object) -> tuple[str, ...]:
 
 MUTE = (int, float, bool, int | None)
 """Types of fields that hold no text."""
-OFTEN = 100
-"""Shorter texts, such as outcomes and ids, come again and again, and every reporter is told of them."""
-
-
-@lru_cache(4096)
-def redacted_word(value: str, redact: Redact) -> str:
-    return redact(value)
+NOTHING = frozenset({"", (), None})
+"""Nothing is hidden in what is empty, and most texts of most events are."""
+SHORT = 100
+"""Longer texts seldom come again."""
+REMEMBERED = 4096
