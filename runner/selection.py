@@ -380,6 +380,10 @@ def digest(identity: Identity) -> bytes:
 # ── nothing left ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+SEPARATORS = re.compile(r"[\s,，、;|]+")
+"""How several tags are written where one is meant."""
+
+
 def nothing(option: str, count: int, candidates: Sequence[Candidate], selection: Selection) -> str:
     sentence = ngettext(
         "nothing selected: `{option}` leaves none of {count} conversation",
@@ -390,7 +394,12 @@ def nothing(option: str, count: int, candidates: Sequence[Candidate], selection:
         return sentence
     known = sorted({tag for candidate in candidates for tag in candidate.tags})
     written = selection.tags.written if selection.tags else ()
-    strange = [tag for tag in written if not tag.startswith("!") and folded(tag) not in set(map(folded, known))]
+    usual = set(map(folded, known))
+    strange = [tag for tag in written if not tag.startswith("!") and folded(tag) not in usual]
+    several = [tag for tag in SEPARATORS.split(strange[0]) if tag] if strange else []
+    if not usual.isdisjoint(map(folded, several)):
+        options = " ".join(f"--tag {tag}" for tag in several)
+        return sentence + _("; write `{options}` for flows with any of these tags").format(options=options)
     if strange and (near := nearest(strange[0], known)):
         return sentence + _("; did you mean `{name}`?").format(name=near)
     if strange and known:

@@ -371,6 +371,18 @@ def test_numbers_are_places_among_what_tags_texts_and_rows_choose() -> None:
             " the tags are `art`, `slow`, `smoke`, `Ｔｏｋｙｏ`",
         ),
         (
+            Selection(tags=Tags.read(["!art", "slow,smoke, Tokyo"])),
+            {},
+            "nothing selected: `--tag !art --tag slow,smoke, Tokyo` leaves none of 4 conversations;"
+            " write `--tag slow --tag smoke --tag Tokyo` for flows with any of these tags",
+        ),
+        (
+            Selection(tags=Tags.read(["nightly、weekly"])),
+            {},
+            "nothing selected: `--tag nightly、weekly` leaves none of 4 conversations;"
+            " the tags are `art`, `slow`, `smoke`, `Ｔｏｋｙｏ`",
+        ),
+        (
             Selection(tags=Tags.read(["slow", "!slow"])),
             {},
             "nothing selected: `--tag slow --tag !slow` leaves none of 4 conversations",
