@@ -72,6 +72,8 @@ def walk(value: Any, known: Mapping[str, str], escape: Escape | None) -> Any:
         return fill(value, known, escape) if "${" in value else value
     if isinstance(value, TEXTLESS):
         return value
+    if value is None:
+        return None
     if isinstance(value, tuple | list):
         items = [walk(item, known, escape) for item in value]
         return type(value)(items) if any(new is not old for new, old in zip(items, value, strict=True)) else value
