@@ -325,6 +325,13 @@ def test_a_catastrophic_schema_is_stopped(monkeypatch: pytest.MonkeyPatch, schem
     assert ("error", message) == verdict("json", JsonSchema(schema), answer)[:2]
 
 
+def test_each_answer_has_the_whole_time_for_the_same_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "SECONDS", 0.05)
+    schema = JsonSchema({"patternProperties": {"(a+)+$": {"type": "integer"}}})
+    costly, cheap, wrong = (json.dumps({name: value}) for name, value in (("a" * 100_000 + "!", 1), ("a", 1), ("a", "b")))
+    assert ["error", "passed", "failed"] == [verdict("json", schema, answer)[0] for answer in (costly, cheap, wrong)]
+
+
 @pytest.mark.parametrize(
     ("value", "found"),
     [
