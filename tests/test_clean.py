@@ -111,6 +111,14 @@ def test_what_looks_like_a_key_is_masked(text: str, redacted: str) -> None:
     assert redacted == Redactor().redact(text)
 
 
+def test_no_letter_of_another_script_hides_a_token() -> None:
+    every = "".join(map(chr, range(0x110000)))
+    others = [(letter, char) for letter in "bearsic" for char in re.findall(letter, every, re.IGNORECASE)]
+    assert {("i", "İ"), ("i", "ı"), ("s", "ſ")} == {(letter, char) for letter, char in others if not char.isascii()}
+    words = [word.replace(letter, char) for letter, char in others for word in ("bearer", "basic")]
+    assert [f"{word} ***" for word in words] == [Redactor().redact(f"{word} dXNlcjpwYXNzd29yZA==") for word in words]
+
+
 def test_a_short_value_is_not_masked() -> None:
     assert "an apple" == Redactor(["an", "", "appl"]).redact("an apple")
 

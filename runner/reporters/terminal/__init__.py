@@ -77,6 +77,11 @@ class Screen(Guarded):
 class View(Protocol):
     """How conversations are told while they are played."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether lines may have become final since the last time."""
+        ...
+
     def receive(self, envelope: Envelope) -> None: ...
     def take(self) -> list[str]:
         """The lines that have become final since the last time."""
@@ -132,7 +137,7 @@ class Terminal:
             self.screen.print(heading(envelope.event, self.look) + below)
         elif self.view is not None and not self.merged:
             self.view.receive(envelope)
-            if isinstance(envelope.event, SuiteEnded) or self.clock() - self.printed >= self.pause:
+            if self.view.ready and (isinstance(envelope.event, SuiteEnded) or self.clock() - self.printed >= self.pause):
                 self.catch_up(self.view)
 
     def view_of(self, started: SuiteStarted, since: float) -> View:
@@ -186,6 +191,8 @@ class Conversations:
 
     One that has ended while another is still told is left to the fold, and read from there when its turn comes.
     """
+
+    ready = True
 
     def __init__(self, fold: Fold, look: Look, verbose: bool, quiet: bool, clock: Callable[[], float]) -> None:
         self.fold = fold

@@ -65,6 +65,7 @@ class Overview:
         self.doing: dict[int, Doing] = {}
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.played = 0
+        self.ready = False
 
     def receive(self, envelope: Envelope) -> None:
         event = envelope.event
@@ -85,9 +86,11 @@ class Overview:
         self.played += not doing.told_again and summary.outcome not in {Outcome.SKIPPED, Outcome.NOT_RUN}
         silent = summary.outcome == Outcome.NOT_RUN or (self.quiet and summary.outcome in QUIET)
         doing.line = "" if silent else line(summary, self.paint, self.usual)
+        self.ready = True
 
     def take(self) -> list[str]:
         """The lines that have become final."""
+        self.ready = False
         lines: list[str] = []
         while (number := next(iter(self.doing), None)) is not None:
             line = self.doing[number].line
