@@ -110,6 +110,6 @@ def test_what_could_not_be_deleted_is_named_and_noted_down(here: Place) -> None:
     assert (1, 1) == (ended.code, len(here.ledgers()))
     left = [str(each["id"]) for each in here.held()]
     assert 2 == len(left)
-    at = ended.lines.index(f"! left at the service: {', '.join(left)}")
-    assert "  `runflow clean` deletes them" == ended.lines[at + 1]
+    at = ended.lines.index("! left at the service:")
+    assert [*(f"    · {id}" for id in left), "  `runflow clean` deletes them"] == ended.lines[at + 1 : at + 4]
     assert ended.lines[-1].startswith("1 error in ")

@@ -15,6 +15,7 @@ from runner.clean import Redactor
 from runner.diagnostics import cells
 from runner.events import (
     AnswerReceived,
+    AttemptEnded,
     AttemptStarted,
     Called,
     CaseEnded,
@@ -464,6 +465,20 @@ def test_after_a_hundred_in_full_the_others_get_a_line() -> None:
     assert [f"✗ c{n} · paint.yaml:7: the reply does not contain this text [contains]" for n in (101, 102, 103)] == [
         each for each in lines if "paint.yaml:7: " in each and each.startswith("✗")
     ]
+
+
+def test_what_was_kept_is_named_a_line_each_with_its_conversation_up_to_a_number() -> None:
+    def kept_by(n: int) -> list[tuple[int, Event]]:
+        ended = AttemptEnded("passed", 1, "", kept=(f"asst_{n}", f"thread_{n}"))
+        return [(n, each) for each in (case(f"c{n}"), AttemptStarted(1), ended, CaseEnded("passed", 1))]
+
+    for count, more in ((3, []), (12, ["    · … and 4 more"])):
+        played = [each for n in range(1, count + 1) for each in kept_by(n)]
+        lines = plain(enveloped([(0, replace(suite(count), simulated=False)), *played, (0, SuiteEnded(1))])).splitlines()
+        at = lines.index("! kept at the service:")
+        named = [f"    · {kind}_{n} · c{n}" for n in range(1, count + 1) for kind in ("asst", "thread")][:20]
+        expected = [*named, *more, "  `runflow clean --all` deletes them", ""]
+        assert expected == lines[at + 1 : at + 1 + len(expected)]
 
 
 def test_why_a_run_ended_early_is_said_also_when_nothing_is_left() -> None:

@@ -15,7 +15,7 @@ __all__ = ["behind", "ending"]
 WHOLE = 100
 """How many are told in full; of an outage one has read enough by then."""
 NAMED = 10
-IDS = 50
+IDS = 20
 SLOWEST = 5
 WRONG = {Outcome.FAILED, Outcome.ERROR}
 
@@ -129,16 +129,18 @@ def some(texts: Sequence[str], most: int) -> list[str]:
 
 
 def behind(report: Report, paint: Painter) -> list[str]:
-    """What was left or kept at the service, and how to delete it."""
-    left = [one_line(id) for case in report.summaries for id in case.left]
-    kept = [one_line(id) for case in report.summaries for id in case.kept]
+    """What was left or kept at the service, of which conversation, and how to delete it."""
+    left = [(id, case.title) for case in report.summaries for id in case.left]
+    kept = [(id, case.title) for case in report.summaries for id in case.kept]
     lines: list[str] = []
-    for ids, words, undo in (
-        (left, _("left at the service: {ids}"), _("`runflow clean` deletes them")),
-        (kept, _("kept at the service: {ids}"), _("`runflow clean --all` deletes them")),
+    for found, words, undo in (
+        (left, _("left at the service:"), _("`runflow clean` deletes them")),
+        (kept, _("kept at the service:"), _("`runflow clean --all` deletes them")),
     ):
-        if ids:
-            lines.append(f"{paint.paint('!', 'yellow')} {words.format(ids=', '.join(some(ids, IDS)))}")
+        if found:
+            lines.append(f"{paint.paint('!', 'yellow')} {words}")
+            named = [paint.join([one_line(id), one_line(title) if report.totals.flows > 1 else ""]) for id, title in found]
+            lines += [f"    {paint.dot} {each}" for each in some(named, IDS)]
             lines += [f"  {undo}"] if not report.simulated else []
     return ["", *lines] if lines else []
 
