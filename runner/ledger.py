@@ -273,11 +273,24 @@ class Book:
         else:
             self.busy = None
 
-    def close(self) -> None:
-        """Let go of the file; it stays when something in it is not gone. Raise OSError when the disk refuses."""
+    def close(self) -> tuple[str, ...]:
+        """Let go of the file, which stays when something in it is not gone. Sentences say what went wrong, and whether anything
+        is not gone that was not to stay."""
         pages, self.pages = self.pages, None
-        if pages is not None:
+        if pages is None:
+            return ()
+        told = []
+        try:
             pages.close(remove=not self.open)
+        except OSError as error:
+            told.append(_("cannot write {what}").format(what=f"{self.folder}: {error.strerror}"))
+        if self.open > self.staying:
+            told.append(may_be_left())
+        return tuple(told)
+
+
+def may_be_left() -> str:
+    return _("something may be left at the service; `runflow clean` shows and deletes it")
 
 
 def unwritable(folder: Path, error: BaseException) -> Unwritable:

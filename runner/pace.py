@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
 
 from runner.clock import Clock
 from runner.targets import Connection
+from runner.values import dataclass
 
-__all__ = ["Pace", "Paces"]
+__all__ = ["Pace", "Paces", "Slowed"]
 
 START = 4
 """How many conversations are at once at first."""
@@ -41,12 +42,16 @@ class Pace:
 
     With `rps` no more requests go in any second. Without, nothing is held back until the service throttles; what it took up
     to then says what it takes. From the first throttle on they are evenly spaced, as it may not like them in bursts.
-    `ceiling` is how many conversations there may be at once.
+    `ceiling` is how many conversations there may be at once. Where this is the pace of one of several `parts` of a run, both
+    are its share; each part then hears of what slowed down the others, and learns its share of the rate.
     """
 
-    def __init__(self, clock: Clock, ceiling: int, rps: float | None = None) -> None:
+    def __init__(self, clock: Clock, ceiling: int, rps: float | None = None, parts: int = 1) -> None:
         self.clock = clock
         self.ceiling = max(1, ceiling)
+        self.parts = parts
+        self.tell: Callable[[float | None, float | None], None] = lambda _wait, _began: None
+        """Told what slows us down, as `hear` of the other parts is."""
         self.fastest = inf if rps is None else rps * (1 - MARGIN)
         self.rate = self.fastest
         """Requests a second."""
@@ -64,7 +69,7 @@ class Pace:
         self.guesses = 0
         self.strain = -inf
         """When the service last throttled."""
-        self.limit = min(START, self.ceiling)
+        self.limit = min(max(1, START // parts), self.ceiling)
         """How many conversations may be at once now."""
         self.window = 0
         """How many requests succeeded since the limit was changed."""
@@ -93,6 +98,11 @@ class Pace:
             return now
 
     def pause(self, seconds: float) -> None:
+        """The service asked for a pause, but did not throttle."""
+        self.tell(seconds, None)
+        self.hold(seconds)
+
+    def hold(self, seconds: float) -> None:
         """Nobody's request goes for so long."""
         self.opens = max(self.opens, self.clock.now() + seconds)
 
@@ -110,6 +120,17 @@ class Pace:
 
     def throttled(self, wait: float | None = None, began: float = inf) -> None:
         """The service refused a request that went at `began`, and asked for a pause of `wait` seconds if it did."""
+        self.tell(wait, began)
+        self.slow_down(wait, began)
+
+    def hear(self, wait: float | None, began: float | None) -> None:
+        """Another part was slowed down: throttled if there is a `began`, else only asked to wait."""
+        if began is not None:
+            self.slow_down(wait, began)
+        elif wait is not None:
+            self.hold(wait)
+
+    def slow_down(self, wait: float | None, began: float) -> None:
         now = self.clock.now()
         self.strain = now
         count, since = self.recent(now, max(SECOND, (wait or 0) - SECOND))
@@ -118,16 +139,16 @@ class Pace:
             if now - self.slowed >= SECOND:
                 self.resize(self.limit // 2)
             self.guesses += 1
-            self.doubted = count < ENOUGH and self.guesses < GUESSES
+            self.doubted = count < ENOUGH / self.parts and self.guesses < GUESSES
             self.rate = self.lowered(count * (1 - MARGIN))
             self.slowed = now
-        self.pause(since + SECOND - now if wait is None else wait)
+        self.hold(since + SECOND - now if wait is None else wait)
 
     def lowered(self, measured: float) -> float:
         """The rate after a throttle, when so many requests a second had succeeded. One throttle alone proves little."""
         if self.rate == inf:
-            return max(measured, FIRST)
-        return max(min(measured, self.rate * (1 - RISE)), self.rate * LOWERED, SLOWEST)
+            return max(measured, FIRST / self.parts)
+        return max(min(measured, self.rate * (1 - RISE)), self.rate * LOWERED, SLOWEST / self.parts)
 
     def recent(self, now: float, span: float) -> tuple[float, float]:
         """How many requests a second succeeded within the last `span` seconds, and when the first of them did."""
@@ -185,17 +206,47 @@ class Pace:
         self.admit()
 
 
-class Paces:
-    """One pace for each model of a service with one key: limits are an account's."""
+Account = tuple[str, str | None, str]
+"""The base URL, the key's variable, and the model: what limits are told for."""
 
-    def __init__(self, clock: Clock, ceiling: int, rps: float | None = None) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """What slowed down an account's requests in one part of a run, as `Pace.hear` takes it."""
+
+    account: Account
+    wait: float | None
+    began: float | None
+
+
+class Paces:
+    """One pace for each model of a service with one key: limits are an account's. Where this is one of several `parts`, `tell`
+    passes on what the others must hear."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ceiling: int,
+        rps: float | None = None,
+        parts: int = 1,
+        tell: Callable[[Slowed], None] = lambda _slowed: None,
+    ) -> None:
         self.clock = clock
         self.ceiling = ceiling
         self.rps = rps
-        self.known: dict[tuple[str, str | None, str], Pace] = {}
+        self.parts = parts
+        self.tell = tell
+        self.known: dict[Account, Pace] = {}
 
     def of(self, connection: Connection, model: str) -> Pace:
-        key = connection.base_url, connection.key_variable, model
-        if key not in self.known:
-            self.known[key] = Pace(self.clock, self.ceiling, self.rps)
-        return self.known[key]
+        return self.at((connection.base_url, connection.key_variable, model))
+
+    def at(self, account: Account) -> Pace:
+        if account not in self.known:
+            self.known[account] = pace = Pace(self.clock, self.ceiling, self.rps, self.parts)
+            pace.tell = lambda wait, began: self.tell(Slowed(account, wait, began))
+        return self.known[account]
+
+    def hear(self, slowed: Slowed) -> None:
+        """Another part was slowed down."""
+        self.at(slowed.account).hear(slowed.wait, slowed.began)

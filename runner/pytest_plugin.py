@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from runner.gallery import Gallery
     from runner.load import Examined
-    from runner.plan import Case
+    from runner.plan import Stock
     from runner.report import CaseReport, Report
     from runner.targets import Connection
 
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         words.choose()
         refuse_permission_of_the_folder(config)
-        config.addinivalue_line("markers", "runflow: a conversation of a flow file")
+        config.addinivalue_line("markers", "runflow: " + words._("a conversation of a flow file"))
         config.pluginmanager.register(Flows(config, patterns), "runflow-flows")
 
 
@@ -76,7 +76,10 @@ class Flows:
         self.gallery: Gallery | None = None
 
     def pytest_report_header(self) -> str:
-        return f"runflow: {len(self.files)} flow file{'' if len(self.files) == 1 else 's'}"
+        from runner.words import ngettext
+
+        count = len(self.files)
+        return "runflow: " + ngettext("{count} flow file", "{count} flow files", count).format(count=count)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "FlowFile | None":
         if file_path.resolve() not in self.files:
@@ -148,16 +151,19 @@ class FlowFile(pytest.File):
         return str(self.path.relative_to(start) if self.path.is_relative_to(start) else self.path)
 
     def collect(self) -> "Iterator[FlowItem]":
-        from runner import load, plan
+        from runner import load
         from runner.cli.environment import allowed
+        from runner.plan import Stock
 
         examined = load.examine(self.path, shown=self.shown, environment=allowed())
         told = "\n\n".join(drawn(examined))
         if examined.flow is None:
             raise self.CollectError(told)
-        for case in plan.cases(examined.flow, {}):
-            name = case.label or case.flow.name or case.flow.path.stem
-            item: FlowItem = FlowItem.from_parent(self, name=one_word(name), case=case, shown=self.shown, flows=self.flows)
+        stock = Stock(self.config.rootpath)
+        stock.add(examined.flow)
+        for place, each in enumerate(stock.candidates):
+            name = one_word(each.label or each.name)
+            item: FlowItem = FlowItem.from_parent(self, name=name, stock=stock, place=place, shown=self.shown, flows=self.flows)
             if told:
                 item.add_report_section("setup", "runflow", f"{told}\n")
             yield item
@@ -182,17 +188,20 @@ class FlowItem(pytest.Item):
     """One conversation. It is played when the test is set up, so that what comes to no verdict is an error to pytest, and
     what was answered wrongly a failure."""
 
-    def __init__(self, *, case: "Case", shown: str, flows: Flows, **attributes: Any) -> None:
+    def __init__(self, *, stock: "Stock", place: int, shown: str, flows: Flows, **attributes: Any) -> None:
+        from runner.words import _
+
         super().__init__(**attributes)
-        self.case = case
+        self.stock = stock
+        self.place = place
         self.shown = shown
         self.flows = flows
         self.played: CaseReport | None = None
         self.add_marker("runflow")
-        for tag in case.flow.tags:
+        for tag in stock.candidates[place].tags:
             self.extra_keyword_matches.add(tag)
             if tag.isidentifier() and not tag.startswith("_") and tag not in THEIRS:
-                self.config.addinivalue_line("markers", f"{tag}: a tag of flow files")
+                self.config.addinivalue_line("markers", f"{tag}: " + _("a tag of flow files"))
                 self.add_marker(tag)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -204,13 +213,14 @@ class FlowItem(pytest.Item):
         from dataclasses import replace
 
         from runner.model import Outcome
+        from runner.words import _
 
         report, connection = self.play()
         case = replace(report.cases[0], path=self.shown)
         where = connection.reason.replace("--target", "--runflow-target")
-        told = f"target {connection.target} ({where})"
+        told = _("target {target} ({reason})").format(target=connection.target, reason=where)
         if report.simulated:
-            told += "; no model answers here: a pass checks the flow, not a model"
+            told += "; " + _("no model answers here: a pass checks the flow, not a model")
         self.user_properties += [
             ("runflow_outcome", str(case.outcome)),
             ("runflow_target", told),
@@ -221,7 +231,7 @@ class FlowItem(pytest.Item):
         if report.signal == 2:
             raise KeyboardInterrupt
         if report.signal:
-            pytest.exit("runflow was told to stop", returncode=128 + report.signal)
+            pytest.exit(_("runflow was told to stop"), returncode=128 + report.signal)
         if case.outcome == Outcome.SKIPPED:
             pytest.skip(case.reason)
         if case.outcome in {Outcome.ERROR, Outcome.NOT_RUN}:
@@ -231,6 +241,7 @@ class FlowItem(pytest.Item):
     def runtest(self) -> None:
         from runner.clean import inert, one_line
         from runner.model import Outcome
+        from runner.words import _
 
         if self.played is None:
             return
@@ -238,8 +249,11 @@ class FlowItem(pytest.Item):
             raise NotPassed(account(self.played))
         if self.played.outcome == Outcome.FLAKY:
             wrong = [each for each in self.played.attempts if each.outcome != Outcome.PASSED]
-            told = "; ".join(f"attempt {each.attempt} {each.outcome}: {one_line(each.headline, 300)}" for each in wrong)
-            self.user_properties.append(("runflow_note", f"{inert(self.nodeid)} is flaky: {told}"))
+            attempts = (_("attempt {number}: {reason}").format(number=each.attempt, reason=each.headline) for each in wrong)
+            told = "; ".join(one_line(each, 300) for each in attempts)
+            self.user_properties.append(
+                ("runflow_note", _("{test} is flaky: {attempts}").format(test=inert(self.nodeid), attempts=told))
+            )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, NotPassed):
@@ -261,53 +275,42 @@ class FlowItem(pytest.Item):
             sentence = str(problem)
         for option in ("--target", "--allow-tools"):
             sentence = sentence.replace(f"`{option}", f"`--runflow-{option[2:]}")
+        sentence = sentence.replace(str(self.path), self.shown)
         raise NoVerdict(sentence)
 
     def play_permitted(self) -> "tuple[Report, Connection]":
-        from dataclasses import replace
-
         from runner import settings, suite
         from runner.clean import Redactor
-        from runner.cli.environment import filled, secrets, values
-        from runner.cli.frame import Refused
-        from runner.cli.trust import permitted, refuse_untrusted
+        from runner.cli import jobs
+        from runner.cli.environment import values
+        from runner.cli.trust import permitted
         from runner.ledger import Book
-        from runner.needs import Needs
-        from runner.registry import targets
         from runner.report import Fold
         from runner.reporters import Audience
+        from runner.selection import Selected
         from runner.state import state_folder
-        from runner.targets import lacking
 
-        flow = self.case.flow
+        selected = Selected((self.place,), (1,))
         allowed: bool = self.config.getoption("--runflow-allow-tools")
+        where = jobs.Where(self.config.getoption("--runflow-target"))
         found = settings.load(Path(), os.environ)
         environment = found.with_keys(os.environ)
-        needs = Needs.of(flow)
-        texts = values(needs.environment, found, os.environ, permitted=allowed)
-        option = self.config.getoption("--runflow-target")
-        connection = settings.choose(flow.target, option, environment=environment, settings=found)
-        connection = replace(connection, hidden=tuple(texts))
-        if missing := list(lacking(needs, connection.target, targets[connection.target].capabilities)):
-            raise Refused("\n".join(f"{self.shown}: {sentence}" for sentence in missing))
+        texts = values(jobs.environment_names(self.stock, selected), found, os.environ, permitted=allowed)
+        made = jobs.made(self.stock, selected, where, (), texts, environment=environment, found=found)
         if not allowed:
-            refuse_untrusted([flow])
-        key = environment.get(connection.key_variable or "")
-        redact = Redactor([*([key] if key else []), *secrets()]).redact
+            jobs.untrusted(self.stock, selected)
+        redact = Redactor(jobs.secrets(made, environment)).redact
         fold = Fold()
         book = Book(state_folder() / "ledger", redact=redact)
-        try:
-            suite.run(
-                [suite.Job(1, filled(self.case, texts), connection, folder=f"{flow.name or flow.path.stem} {self.case.label}")],
-                Audience(fold, [], redact).receive,
-                environment=environment,
-                ledger=book,
-                save_picture=self.flows.save_picture,
-                trusted=lambda flow: allowed or permitted(flow),
-            )
-        finally:
-            book.close()
-        return fold.report(), connection
+        suite.run(
+            made,
+            Audience(fold, [], redact).receive,
+            environment=environment,
+            ledger=book,
+            save_picture=self.flows.save_picture,
+            trusted=lambda flow: allowed or permitted(flow),
+        )
+        return fold.report(), made[0].connection
 
 
 def left_behind(report: "Report") -> str:

@@ -9,8 +9,8 @@ from contextlib import aclosing
 from dataclasses import field
 from enum import Enum
 from math import inf
+from secrets import token_hex
 from typing import Protocol, TypeVar
-from uuid import uuid4
 
 from runner.budget import Budget
 from runner.calls import asks_again
@@ -110,9 +110,15 @@ def undecided(failure: TargetError) -> bool:
 
 @dataclass(slots=True)
 class RetryBudget:
-    """What all repetitions of a process may cost together, so that a service in trouble is not asked for ever."""
+    """What all repetitions of a process may cost together, so that a service in trouble is not asked for ever. At most it is
+    `full`: each of several `parts` of a run has its share."""
 
     left: int = TOKENS
+    full: int = TOKENS
+
+    @classmethod
+    def part(cls, parts: int) -> "RetryBudget":
+        return cls(TOKENS // parts, TOKENS // parts)
 
     def pay(self, kind: Passing) -> bool:
         """Whether there was enough for one more repetition."""
@@ -123,7 +129,7 @@ class RetryBudget:
 
     def earn(self) -> None:
         """A call succeeded at once."""
-        self.left = min(TOKENS, self.left + 1)
+        self.left = min(self.full, self.left + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,7 +521,7 @@ async def first(events: Events, wanted: Callable[[StreamEvent], bool], call: str
 
 
 def new_op() -> str:
-    return uuid4().hex
+    return token_hex(16)
 
 
 def orphan(kind: str, op: str) -> str:

@@ -5,18 +5,18 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from runner import __version__
-from runner.budget import Budget, Spent
+from runner.budget import Budget, Count, Spent
 from runner.clock import Clock, LoopClock
 from runner.engine import play
 from runner.events import AttemptEnded, CaseEnded, CaseStarted, Emit, Envelope, Event, SuiteEnded, SuiteStarted
 from runner.model import Outcome
-from runner.pace import Pace, Paces
+from runner.pace import Pace, Paces, Slowed
 from runner.retry import Ledger, Patience, RetryBudget
 from runner.targets import Connection, Target, open_target
 from runner.values import dataclass
@@ -40,6 +40,9 @@ class Ledgers(Protocol):
 
     def of(self, connection: Connection, flow: str = "", /) -> Ledger:
         """For one conversation, of the flow in the file `flow`."""
+
+    def close(self) -> Iterable[str]:
+        """Sentences about what went wrong, and what may be left."""
 
 
 SavePicture = Callable[[str, int, int, bytes], str]
@@ -70,6 +73,11 @@ class Limits:
     seconds: float | None = None
     keep: bool = False
 
+    def part(self, index: int, parts: int) -> "Limits":
+        """The share of the `index`th of so many parts, from 0. What is counted is counted by all of them together."""
+        jobs = self.jobs // parts + (index < self.jobs % parts)
+        return replace(self, jobs=jobs, max_rps=self.max_rps and self.max_rps / parts)
+
 
 def run(
     jobs: Sequence[Job],
@@ -84,17 +92,20 @@ def run(
     finished: Mapping[int, Sequence[Envelope]] = {},
     save_picture: SavePicture | None = None,
     trace: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] = lambda _sentence: None,
     clock: Clock | None = None,
     wall: Callable[[], float] = time.time,
     trusted: "Callable[[Flow], bool] | None" = None,
     ask: "Ask | None" = None,
+    processes: int = 1,
 ) -> None:
     """Play the jobs, begun in their order, and emit what happens, from SuiteStarted to SuiteEnded.
 
     Each job is looked up once, when its turn comes, and then forgotten; where looking it up makes it, say beforehand which
     `connections` there are. `selected` is how many this and the other shards play together, if it is known. What is in
-    `finished`, by the job's number, is told again instead of being played. `trusted` says whether a flow's code and URLs may
-    be used; none may unless told. `ask` reaches the person at the terminal.
+    `finished`, by the job's number, is told again instead of being played. The ledger is closed in the end; `warn` is told what
+    it says. `trusted` says whether a flow's code and URLs may be used; none may unless told. `ask` reaches the person at the
+    terminal, from one process only. With several `processes` each plays a part of the jobs; see runner.crew.
     Raises ConnectionProblem before anything is emitted or sent. An exception that is a bug leaves after SuiteEnded.
     """
     suite = Suite(
@@ -114,7 +125,12 @@ def run(
         ask=one_at_a_time(ask) if ask else None,
         debug=trace is not None,
     )
-    asyncio.run(suite.play())
+    if processes > 1:
+        from runner import crew
+
+        crew.play(suite, processes, warn)
+    else:
+        suite.play_and_close(warn)
 
 
 @dataclass(slots=True)
@@ -136,9 +152,16 @@ class Suite:
     trusted: "Callable[[Flow], bool] | None" = None
     ask: "Ask | None" = None
     debug: bool = False
+    parts: int = 1
+    """Into how many suites like this one the run is divided."""
+    pass_on: Callable[[Slowed], None] = lambda _slowed: None
+    """Told what the other parts must hear."""
+    orders: "Callable[[Suite], AbstractContextManager[None]] | None" = None
+    """What hears what others want of us while it is open; the system's signals unless told."""
+    failures: Count = field(default_factory=Count)
 
     paces: Paces = field(init=False)
-    retries: RetryBudget = field(default_factory=RetryBudget)
+    retries: RetryBudget = field(init=False)
     targets: dict[Connection, Target] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     parked: int = 0
@@ -146,7 +169,6 @@ class Suite:
     playing: set[asyncio.Task[object]] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever another conversation may perhaps begin."""
-    failures: int = 0
     stopped: str = ""
     """Why no further conversation begins, once that is so."""
     cut: str = ""
@@ -158,7 +180,16 @@ class Suite:
     deaf: bool = False
 
     def __post_init__(self) -> None:
-        self.paces = Paces(self.clock, self.limits.jobs, self.limits.max_rps)
+        self.paces = Paces(self.clock, self.limits.jobs, self.limits.max_rps, self.parts, self.pass_on)
+        self.retries = RetryBudget.part(self.parts)
+
+    def play_and_close(self, warn: Callable[[str], None]) -> None:
+        """Play on an event loop of our own, and close the ledger, of which `warn` is told."""
+        try:
+            asyncio.run(self.play())
+        finally:
+            for sentence in self.ledger.close() if self.ledger else ():
+                warn(sentence)
 
     async def play(self) -> None:
         async with AsyncExitStack() as stack:
@@ -167,7 +198,7 @@ class Suite:
                 if used.setdefault(place(connection), connection) is connection and place(connection) not in self.targets:
                     self.targets[place(connection)] = target = self.open(connection)
                     stack.push_async_callback(target.close)
-            stack.enter_context(self.signals())
+            stack.enter_context(self.orders(self) if self.orders else signals(self.hear))
             tell = self.envelopes(0)
             began = self.clock.now()
             tell(self.started(tuple(used.values())))
@@ -228,6 +259,11 @@ class Suite:
             await self.changed.wait()
         return False
 
+    def may_begin(self) -> bool:
+        """Whether another conversation may be begun."""
+        self.count_failures()
+        return not self.stopped and self.may_spend()
+
     def may_spend(self) -> bool:
         """Whether the budget allows for anything more; the run stops where it does not."""
         try:
@@ -236,6 +272,12 @@ class Suite:
             self.stop(str(spent))
             return False
         return True
+
+    def count_failures(self) -> None:
+        """Stop the run where too many conversations failed, those of other parts included."""
+        most = self.limits.max_failures
+        if most is not None and self.failures.total >= most:
+            self.stop(ngettext("stopped after {count} failure", "stopped after {count} failures", most).format(count=most))
 
     async def watch(self, seconds: float) -> None:
         await self.clock.sleep(seconds)
@@ -277,7 +319,7 @@ class Suite:
         try:
             async with pace.place(), slots:
                 self.parked -= 1
-                if self.stopped or not self.may_spend():
+                if not self.may_begin():
                     self.leave_out(job)
                     return
                 self.playing.add(task)
@@ -352,12 +394,9 @@ class Suite:
         )
 
     def count(self, outcome: str) -> None:
-        if outcome not in (Outcome.FAILED, Outcome.ERROR):
-            return
-        self.failures += 1
-        most = self.limits.max_failures
-        if most is not None and self.failures >= most:
-            self.stop(ngettext("stopped after {count} failure", "stopped after {count} failures", most).format(count=most))
+        if outcome in (Outcome.FAILED, Outcome.ERROR):
+            self.failures.add(1)
+            self.count_failures()
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -407,26 +446,28 @@ class Suite:
         else:
             self.cancel()
 
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        before: dict[signal.Signals, object] = {}
 
-        def hear(number: int, _frame: object) -> None:
-            loop.call_soon_threadsafe(self.hear, number)
+@contextmanager
+def signals(hear: Callable[[int], None]) -> Iterator[None]:
+    """Let `hear` know of SIGINT and SIGTERM, by their number and on the running loop."""
+    loop = asyncio.get_running_loop()
+    before: dict[signal.Signals, object] = {}
 
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, hear)
-        except ValueError:
-            # Not the main thread: signals are somebody else's.
-            before.clear()
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                with suppress(ValueError, TypeError):
-                    signal.signal(number, handler)  # type: ignore[arg-type]
+    def heard(number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(hear, number)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, heard)
+    except ValueError:
+        # Not the main thread: signals are somebody else's.
+        before.clear()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            with suppress(ValueError, TypeError):
+                signal.signal(number, handler)  # type: ignore[arg-type]
 
 
 def place(connection: Connection) -> Connection:

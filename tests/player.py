@@ -79,7 +79,7 @@ def main() -> int:
         ledger=book,
         finished=resume.finished(archive, jobs) if given.resume else {},
     )
-    book.close()
+
     report = fold.report()
     open_reporter("json", "-", fold, redact).close()
     return report.exit_code

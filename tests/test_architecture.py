@@ -29,7 +29,7 @@ LAYERS = (
     ("ledger", "pace"),
     ("retry",),
     ("engine",),
-    ("suite", "leftovers", "report", "gallery"),
+    ("suite", "crew", "leftovers", "report", "gallery"),
     ("archive",),
     ("merge",),
     ("resume",),

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runner.budget import Budget
+from runner.budget import Budget, Count
 from runner.clock import LoopClock
 from runner.embedded import objects as stored
 from runner.embedded.faults import parse
@@ -646,12 +646,12 @@ def test_every_call_counts_and_a_budget_of_calls_ends_a_conversation_that_then_c
     seen = served(flow(SAID), latency=60, patience=alone(budget=budget))
     assert [(1, "error", "the budget of 5 calls is used up")] == seen.result.steps
     assert (0, {}) == (seen.left.total(), seen.notes.open)
-    assert ("DELETE /assistants/*", len(seen.transport.calls)) == (seen.transport.calls[-1], budget.calls_used)
+    assert ("DELETE /assistants/*", len(seen.transport.calls)) == (seen.transport.calls[-1], budget.calls_used.total)
     assert "POST /threads/*/runs/*/cancel" in seen.transport.calls
 
 
 def test_a_budget_that_is_used_up_before_lets_nothing_be_made() -> None:
-    seen = served(flow(SAID), patience=alone(budget=Budget(calls=1, calls_used=1)))
+    seen = served(flow(SAID), patience=alone(budget=Budget(calls=1, calls_used=Count(1))))
     assert ([], "the budget of 1 calls is used up") == (seen.transport.calls, seen.result.reason)
 
 
@@ -664,7 +664,7 @@ def test_what_the_budget_did_not_let_us_make_is_not_looked_for() -> None:
 def test_the_tokens_of_an_answer_are_counted() -> None:
     budget = Budget()
     seen = served(flow(SAID, SAID), patience=alone(budget=budget))
-    assert sum(run.usage["total_tokens"] for run in seen.runs if run.usage) == budget.tokens_used > 0
+    assert sum(run.usage["total_tokens"] for run in seen.runs if run.usage) == budget.tokens_used.total > 0
 
 
 # ── calls, and what is told of them ──────────────────────────────────────────────────────────────────────────────────

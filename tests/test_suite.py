@@ -607,7 +607,7 @@ def test_all_conversations_share_one_budget_which_leaves_enough_to_clean_up(call
     played = play(jobs(12, retries=3), service, limits=Limits(jobs=4, budget=budget))
     why = f"the budget of {calls} calls is used up"
     assert {why} == {reason for outcome, reason in played.verdicts.values() if outcome != P}
-    assert service.calls - service.tidied <= calls <= service.calls == budget.calls_used
+    assert service.calls - service.tidied <= calls <= service.calls == budget.calls_used.total
     assert {} == service.there
     assert "not_run" == played.outcomes[12]
     assert 0 == played.report.totals.retries
@@ -618,10 +618,10 @@ def test_what_waited_for_a_place_does_not_begin_when_the_budget_is_used_up_meanw
 
     def hear(envelope: Envelope) -> None:
         if isinstance(envelope.event, AttemptStarted):
-            used.append(budget.tokens_used)
+            used.append(budget.tokens_used.total)
 
     played = play(jobs(12, model="busy"), Model(busy={"busy": 40.0}), hear, limits=Limits(jobs=8, budget=budget))
-    assert max(used) < 40 <= budget.tokens_used
+    assert max(used) < 40 <= budget.tokens_used.total
     assert "not_run" == played.outcomes[12]
 
 

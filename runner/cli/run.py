@@ -182,7 +182,7 @@ def play(
 ) -> int:
     """Play every job, tell it to the reporters, and return the exit code the report comes to. `shared` is how many all shards
     play together, if that is known."""
-    from runner import resume, suite
+    from runner import crew, resume, suite
     from runner.clean import Redactor
     from runner.cli.ask import open_ask
     from runner.cli.trust import permitted
@@ -193,7 +193,7 @@ def play(
     from runner.reporters import Audience
     from runner.targets import ConnectionProblem
 
-    redact = Redactor(secrets(made, environment)).redact
+    redact = Redactor(jobs.secrets(made, environment)).redact
     people = sys.stderr if "-" in files.values() else sys.stdout
     archive, earlier = archive_of(made, state, found.folder, resuming=choices.resume)
     finished = resume.finished(archive, made) if archive and earlier else {}
@@ -202,7 +202,7 @@ def play(
     fold = Fold(archive)
     screen = open_screen(people, fold, choices, redact)
     reporters = [screen, *reports.opened(files, fold, redact)]
-    book = Book(state / "ledger", redact=redact)
+    book, behind = Book(state / "ledger", redact=redact), list[str]()
     if choices.keep and not any(targets[connection.target].lasting for connection in made.connections):
         warn(_("`--keep` keeps nothing here: the embedded service ends with the run"))
     try:
@@ -218,8 +218,10 @@ def play(
             finished=finished,
             save_picture=Gallery(choices.out or found.folder / found.out).save,
             trace=trace if choices.verbose > 1 else None,
+            warn=behind.append,
             trusted=lambda flow: choices.allow_tools or permitted(flow),
             ask=open_ask(screen, people, sys.stdin, os.environ),
+            processes=1 if made.asks else crew.processes(limits, len(made)),
         )
     except ConnectionProblem as problem:
         # Nothing has happened, so the reports of an earlier run stay.
@@ -227,7 +229,8 @@ def play(
         raise Refused(str(problem)) from problem
     finally:
         lost = reports.closed(reporters)
-        shut(book)
+        for sentence in behind:
+            warn(sentence)
     report = fold.report()
     selecting.remember(state, found.folder, report.summaries, warn)
     if archive:
@@ -312,25 +315,6 @@ def warn_unkept(state: Path, error: OSError) -> None:
             folder=state, reason=error.strerror
         )
     )
-
-
-def shut(book: "Any") -> None:
-    """Close the ledger, and say when something in it is not gone that was not to stay."""
-    left = book.pages is not None and book.open > book.staying
-    try:
-        book.close()
-    except OSError as error:
-        warn(_("cannot write {what}").format(what=f"{book.folder}: {error.strerror}"))
-    if left:
-        warn(_("something may be left at the service; `runflow clean` shows and deletes it"))
-
-
-def secrets(made: jobs.Jobs, environment: Mapping[str, str]) -> list[str]:
-    """What must appear nowhere: the values of the key variables in use, and those that texts take from the environment."""
-    from runner.cli.environment import secrets as in_texts
-
-    variables = {connection.key_variable for connection in made.connections} - {None}
-    return [*(environment[name] for name in variables if name and environment.get(name)), *in_texts()]
 
 
 def open_screen(people: TextIO, fold: "Fold", choices: Choices, redact: "Redact") -> "Screen":
