@@ -126,6 +126,16 @@ def test_it_is_said_that_no_model_answered(play: Play) -> None:
     )
 
 
+def test_it_speaks_the_language_of_the_reader(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNFLOW_LANG", "ja")
+    play(passes__yaml=PASSES).stdout.fnmatch_lines(
+        [
+            "runflow: フローファイル1件",
+            "runflow: ターゲット embedded (*); ここではモデルは答えません*",
+        ]
+    )
+
+
 def test_an_invalid_flow_ends_everything_before_anything_is_sent(play: Play) -> None:
     ended = play(animals__yaml=ANIMALS, wrong__yaml=PASSES.replace("model", "modle"))
     assert pytest.ExitCode.INTERRUPTED == ended.ret
@@ -178,7 +188,7 @@ def test_what_is_flaky_passes_and_says_so(play: Play) -> None:
     ended = play("--runflow-allow-tools", moody__yaml=flow, judge__py=judge)
     assert pytest.ExitCode.OK == ended.ret
     assert re.search(r"=+ 1 flaky in ", ended.stdout.str())
-    ended.stdout.fnmatch_lines(["runflow: workflows/moody.yaml::moody is flaky: attempt 1 failed: *too early*"])
+    ended.stdout.fnmatch_lines(["runflow: workflows/moody.yaml::moody is flaky: attempt 1: *too early*"])
 
 
 # ── permissions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,7 +216,9 @@ def test_no_code_runs_without_permission(play: Play, pytester: pytest.Pytester) 
     ran = pytester.path / "workflows" / "ran"
     ended = play(tool__yaml=flow, judge__py=judge)
     ended.assert_outcomes(errors=1)
-    ended.stdout.fnmatch_lines(["*tool.yaml is not trusted; it would*", "*or give `--runflow-allow-tools` for one run"])
+    ended.stdout.fnmatch_lines(
+        ["workflows/tool.yaml is not trusted; it would*", "*or give `--runflow-allow-tools` for one run"]
+    )
     assert not ran.exists()
     play("--runflow-allow-tools", tool__yaml=flow, judge__py=judge).assert_outcomes(passed=1)
     assert ran.exists()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runner.suite import Job
     from runner.targets import Connection
 
-__all__ = ["Jobs", "Where", "environment_names", "made", "seconds", "stocked", "untrusted", "whole_selection"]
+__all__ = ["Jobs", "Where", "environment_names", "made", "seconds", "secrets", "stocked", "untrusted", "whole_selection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,14 @@ def untrusted(stock: "Stock", selected: "Selected") -> None:
     from runner.cli.trust import refuse_untrusted
 
     refuse_untrusted(stock.flows([place for place in selected.places if stock.needs[stock.candidates[place].flow].permission]))
+
+
+def secrets(made: Jobs, environment: Mapping[str, str]) -> list[str]:
+    """What must appear nowhere: the values of the key variables in use, and those that texts take from the environment."""
+    from runner.cli.environment import secrets as in_texts
+
+    keys = {connection.key_variable for connection in made.connections} - {None}
+    return [*(environment[name] for name in keys if name and environment.get(name)), *in_texts()]
 
 
 def variables(given: Sequence[str], declared: Iterable[str]) -> dict[str, str]:
