@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from math import inf
 from typing import Any, cast
 
 import httpx
@@ -176,6 +177,10 @@ class Connection(asyncio.BufferedProtocol):
         """When it became free; 0 before it carried a request."""
         self.full: asyncio.Future[None] | None = None
         """Waits for room when more was written than the network takes."""
+        self.due = inf
+        """By when something must come."""
+        self.alarm: asyncio.TimerHandle | None = None
+        """Rings then, or before that: it is not worth a new timer that something is due later."""
 
     # ── what a request does ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,6 +207,26 @@ class Connection(asyncio.BufferedProtocol):
                 await self.full
         except TimeoutError as error:
             raise httpx.WriteTimeout(_("the request could not be sent in time")) from error
+
+    def expect(self, seconds: float | None) -> None:
+        """Let whoever waits for the answer fail unless something comes within so many seconds."""
+        self.due = inf if seconds is None else self.loop.time() + seconds
+        if self.due < inf and (self.alarm is None or self.alarm.when() > self.due):
+            self.set_alarm()
+
+    def set_alarm(self) -> None:
+        if self.alarm is not None:
+            self.alarm.cancel()
+        self.alarm = self.loop.call_at(self.due, self.ring)
+
+    def ring(self) -> None:
+        self.alarm = None
+        if self.reply is None or self.reply.waiter is None or self.due == inf:
+            return
+        if self.loop.time() < self.due:
+            self.set_alarm()
+        else:
+            expire(self.reply.waiter)
 
     def abort(self) -> None:
         self.transport.abort()
@@ -251,6 +276,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.pool.lost(self)
+        if self.alarm is not None:
+            self.alarm.cancel()
         if self.full is not None and not self.full.done():
             self.full.set_result(None)
         reply, self.reply = self.reply, None
@@ -366,15 +393,12 @@ class Reply(httpx.AsyncByteStream):
 
     async def more(self, seconds: float | None) -> None:
         """Wait until something has come; raise ReadTimeout when nothing does."""
-        loop = self.connection.loop
-        waiter = self.waiter = loop.create_future()
-        timer = loop.call_later(seconds, expire, waiter) if seconds is not None else None
+        waiter = self.waiter = self.connection.loop.create_future()
+        self.connection.expect(seconds)
         try:
             await waiter
         finally:
             self.waiter = None
-            if timer is not None:
-                timer.cancel()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
