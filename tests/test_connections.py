@@ -807,3 +807,23 @@ def test_a_certificate_is_for_one_host(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert "127.0.0.1" in refused_certificate(raised.value)
 
     run(go())
+
+
+def test_a_shorter_limit_counts_although_a_longer_one_was_set_before() -> None:
+    def serve(server: Server) -> Serve:
+        async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.request(reader)
+            writer.write(OK)
+            await server.request(reader)
+            await server.request(reader)
+
+        return once
+
+    async def go() -> None:
+        async with serving(serve) as server, Connections(server.base) as way:
+            assert b"ok" == await asked(way, server, limits={"read": 600.0})
+            with pytest.raises(httpx.ReadTimeout, match="no answer in time"):
+                await asked(way, server, limits={"read": 0.05})
+            assert 1 == server.connections
+
+    run(go())
