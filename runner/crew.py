@@ -6,6 +6,7 @@ others, and so are signals. A process that we have left behind, killed, ends lik
 """
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -36,6 +37,8 @@ CONVERSATIONS = 25
 """At once, to be worth a process."""
 CALLS = 1000
 """That one process makes in a second."""
+YOUNG = 20_000
+"""How many new objects there may be before garbage is looked for: little of what conversations leave behind needs that."""
 PIECE = 256 * 1024
 """Bytes that are read at once."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -140,6 +143,9 @@ def play(suite: Suite, count: int, warn: Callable[[str], None]) -> None:
     again: list[int] = []
     for at in range(len(suite.jobs)):
         (again if suite.finished and suite.jobs[at].number in suite.finished else places).append(at)
+    # What is there stays, and is not to be looked through, which would also copy it, by each process again and again.
+    gc.freeze()
+    gc.set_threshold(YOUNG)
     members = divided(suite, [Share(suite.jobs, places[index::count]) for index in range(count)])
     if not members:
         suite.play_and_close(warn)

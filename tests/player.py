@@ -1,9 +1,11 @@
 """Plays flows as `runflow run` does, with a ledger and an archive; and kills itself at any event or reply, or
 sends itself another signal, if told to.
 
-    RUNFLOW_STATE_DIR=… python -m tests.player [--resume] [--keep] [--jobs N] [--kill event:N|reply:N [--signal N]] FLOW…
+    RUNFLOW_STATE_DIR=… python -m tests.player [--resume] [--keep] [--jobs N] [--processes N] [--max-failures N]
+        [--calls N] [--kill event:N|reply:N [--signal N]] FLOW…
 
-writes the report as JSON to standard output.
+writes the report as JSON to standard output. With several processes, events are counted where all of them are told, replies by
+each process for itself.
 """
 
 import itertools
@@ -14,6 +16,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from runner import plan, resume, settings, suite
+from runner.budget import Budget
 from runner.clean import Redactor
 from runner.events import Envelope
 from runner.ledger import Book
@@ -33,6 +36,9 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--max-failures", type=int)
+    parser.add_argument("--calls", type=int)
     parser.add_argument("--kill", default="never:0")
     parser.add_argument("--signal", type=int, default=int(signal.SIGKILL))
     given = parser.parse_args()
@@ -75,9 +81,11 @@ def main() -> int:
         jobs,
         receive,
         environment=os.environ,
-        limits=Limits(jobs=given.jobs, keep=given.keep),
+        limits=Limits(jobs=given.jobs, keep=given.keep, max_failures=given.max_failures, budget=Budget(calls=given.calls)),
         ledger=book,
         finished=resume.finished(archive, jobs) if given.resume else {},
+        warn=lambda sentence: print(sentence, file=sys.stderr),
+        processes=given.processes,
     )
 
     report = fold.report()
