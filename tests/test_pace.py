@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import ceil
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import pytest
 
 from runner.budget import Budget
 from runner.clock import LoopClock
-from runner.pace import Pace, Paces
+from runner.pace import Pace, Paces, Slowed
 from runner.retry import Patience, Patient, RetryBudget
 from runner.targets import Connection, TargetError
 from tests.engine_fixtures import SteadyClock, on_virtual_time
@@ -80,12 +81,18 @@ class Dice(LoopClock):
         return self.dice.random()
 
 
-def served(limit: Limit, wish: str, rps: float | None, *, begins: float, latency: float) -> tuple[float, int]:
-    """The seconds it takes to play 20 conversations of 8 calls, 10 at a time, and what is left of the retry budget."""
+def served(limit: Limit, wish: str, rps: float | None, *, begins: float, latency: float, parts: int = 1) -> tuple[float, int]:
+    """The seconds it takes to play 20 conversations of 8 calls, 10 at a time, and what is left of the retry budget. With
+    several `parts`, each plays its share as it would in a process of its own."""
 
     async def go() -> tuple[float, int]:
         clock, dice = Dice(), random.Random(2)
-        patience = Patience(Pace(clock, 10, rps), RetryBudget(), Budget(), clock)
+        shares = [
+            Patience(Pace(clock, 10 // parts, rps and rps / parts, parts), RetryBudget.part(parts), Budget(), clock)
+            for _part in range(parts)
+        ]
+        for share in shares:
+            share.pace.tell = partial(pass_on, [other.pace for other in shares if other is not share])
         target: Any = None
 
         async def call() -> None:
@@ -95,30 +102,36 @@ def served(limit: Limit, wish: str, rps: float | None, *, begins: float, latency
             if wait:
                 raise TargetError("GET /", "", status=429, code="Throttling.RateQuota", retry_after=WISHES[wish](wait))
 
-        async def converse() -> None:
+        async def converse(patience: Patience) -> None:
             async with patience.pace.place():
                 calls = Patient(target, patience, lambda *_told: None, lambda _warning: None)
                 for _call in range(8):
                     await calls.repeat(call)
 
         await asyncio.sleep(begins)
-        await asyncio.gather(*(converse() for _conversation in range(20)))
-        return clock.now() - begins, patience.retries.left
+        await asyncio.gather(*(converse(shares[number % parts]) for number in range(20)))
+        return clock.now() - begins, sum(share.retries.left for share in shares)
 
     result: tuple[float, int] = on_virtual_time(go())
     return result
 
 
+def pass_on(others: Sequence[Pace], wait: float | None, began: float | None) -> None:
+    for other in others:
+        other.hear(wait, began)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
 @pytest.mark.parametrize("latency", [0.002, 0.02])
 @pytest.mark.parametrize("begins", [0.0, 0.3, 0.8])
 @pytest.mark.parametrize("wish", WISHES)
 @pytest.mark.parametrize("limit", [FixedWindow, SlidingWindow, TokenBucket])
 @pytest.mark.parametrize(("rps", "least"), [(20.0, 0.90), (None, 0.60)])
 def test_a_server_that_allows_so_many_requests_a_second_is_used_well(
-    limit: type[Limit], wish: str, begins: float, latency: float, rps: float | None, least: float
+    limit: type[Limit], wish: str, begins: float, latency: float, rps: float | None, least: float, parts: int
 ) -> None:
     ideal = 20 * 8 / RATE
-    seconds, left = served(limit(), wish, rps, begins=begins, latency=latency)
+    seconds, left = served(limit(), wish, rps, begins=begins, latency=latency, parts=parts)
     assert ideal / seconds >= least
     assert left >= 400
 
@@ -372,3 +385,24 @@ def test_a_pace_is_shared_by_what_one_key_may_do_with_one_model() -> None:
         paces.of(Connection("dashscope", "https://one.test/api/v1", "", "OTHER"), "qwen-max"),
     ]
     assert 4 == len({id(pace) for pace in (paces.of(one, "qwen-max"), *others)})
+
+
+def test_what_slows_down_one_part_of_a_run_slows_down_the_others() -> None:
+    connection = Connection("dashscope", "https://service.test/api/v1", "for tests")
+
+    async def go() -> tuple[list[float], int, list[Slowed]]:
+        told: list[Slowed] = []
+        here = Paces(SteadyClock(), 8, parts=2, tell=told.append)
+        there = Paces(SteadyClock(), 8, parts=2, tell=lambda _slowed: pytest.fail("what was heard is not told again"))
+        pace = here.of(connection, "qwen-max")
+        pace.throttled(3.0, began=0.0)
+        there.hear(told[-1])
+        turns = [await there.of(connection, model).turn() for model in ("qwen-plus", "qwen-max")]
+        pace.pause(2.0)
+        there.hear(told[-1])
+        return [*turns, await there.of(connection, "qwen-max").turn()], there.of(connection, "qwen-max").limit, told
+
+    turns, limit, told = on_virtual_time(go())
+    assert ([0.0, 3.0, 5.0], 1) == (turns, limit)
+    account = ("https://service.test/api/v1", None, "qwen-max")
+    assert [Slowed(account, 3.0, 0.0), Slowed(account, 2.0, None)] == told
