@@ -412,10 +412,9 @@ class Crew:
         self.why = self.why or why
         for case, sequence in member.latest.items():
             self.say(Envelope(case, sequence + 1, self.suite.wall(), CaseEnded(Outcome.ERROR, 0, why)))
-        self.suite.stopped = why
         for job in member.share:
             if job.number not in member.begun:
-                self.suite.leave_out(job)
+                self.suite.leave_out(job, why)
         member.warnings = (may_be_left(),)
 
     # ── telling them ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -115,14 +115,14 @@ async def play(
     patience: Patience | None = None,
     ledger: Ledger | None = None,
     keep: bool = False,
-    shut_out: Callable[[], None] | None = None,
+    shut_out: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Play a case once to its end and delete what was made, whatever happens; an asyncio cancellation included.
 
     Code of the flow's folder and its URLs are used only when `trusted`; `ask` reaches the person at the terminal, if there is
     one; with `debug` functions in Python may print. Conversations that share a `patience` spare their service together; what
-    is made is noted down in the `ledger`, and left there with `keep`. `shut_out` is told when the service will not have us,
-    however often we try. Everything worth knowing leaves through `emit`, from
+    is made is noted down in the `ledger`, and left there with `keep`. `shut_out` is told why when the service will not
+    have us, however often we try. Everything worth knowing leaves through `emit`, from
     AttemptStarted to AttemptEnded. Raises nothing a service could cause.
     """
     flow = case.flow
@@ -209,7 +209,7 @@ class Conversation:
     answers: Answers = field(default_factory=Answers)
     answering: str = ""
     """The function whose answer is due."""
-    shut_out: Callable[[], None] | None = None
+    shut_out: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         self.target = Patient(self.service, self.patience, self.again, self.warn, self.ledger)
@@ -789,7 +789,7 @@ class Conversation:
             yield operation
         except TargetError as error:
             if self.shut_out is not None and hopeless(error):
-                self.shut_out()
+                self.shut_out(error.sentence)
             operation.request_id = error.request_id
             end(Outcome.ERROR, error.sentence)
             raise Trouble(error.sentence) from error

@@ -73,6 +73,8 @@ class Pace:
         """How many conversations may be at once now."""
         self.window = 0
         """How many requests succeeded since the limit was changed."""
+        self.closed = ""
+        """Why the service lets nobody in, where that is so."""
         self.inside = 0
         self.waiting: deque[asyncio.Future[None]] = deque()
 
@@ -165,6 +167,11 @@ class Pace:
     def strained(self) -> bool:
         """Whether the service throttled a short while ago."""
         return self.clock.now() - self.strain < STRAINED
+
+    def shut_out(self, why: str) -> None:
+        """The service will not have us, and asking again does not help. What it took before says that others may be let in."""
+        if not self.taken:
+            self.closed = self.closed or why
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────────────────────────
 

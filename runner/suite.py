@@ -173,8 +173,8 @@ class Suite:
     """Why no further conversation begins, once that is so."""
     cut: str = ""
     """Why those under way were cancelled, if they were."""
-    early: bool = False
-    """Whether anything was left out or cancelled."""
+    why: str = ""
+    """Why anything was left out or cancelled, if it was."""
     signal: int = 0
     bug: Exception | None = None
     deaf: bool = False
@@ -205,7 +205,7 @@ class Suite:
             try:
                 await self.play_all()
             finally:
-                tell(SuiteEnded(self.clock.now() - began, self.signal, self.stopped if self.early else ""))
+                tell(SuiteEnded(self.clock.now() - began, self.signal, self.why))
         if self.bug is not None:
             raise self.bug
 
@@ -288,20 +288,20 @@ class Suite:
         ends = self.clock.now() + TELLING_SECONDS
         for at in places:
             if self.signal and self.clock.now() > ends:
-                self.early = True
+                self.why = self.why or self.stopped
                 return
             job = self.jobs[at]
             if job.number in self.finished:
                 self.tell_again(job)
             else:
-                self.leave_out(job)
+                self.leave_out(job, self.stopped)
             await asyncio.sleep(0)
 
-    def leave_out(self, job: Job) -> None:
-        self.early = True
+    def leave_out(self, job: Job, why: str) -> None:
+        self.why = self.why or why
         emit = self.envelopes(job.number)
         emit(case_started(job))
-        emit(CaseEnded(Outcome.NOT_RUN, 0, self.stopped))
+        emit(CaseEnded(Outcome.NOT_RUN, 0, why))
 
     def tell_again(self, job: Job) -> None:
         for sequence, envelope in enumerate(self.finished[job.number], 1):
@@ -319,8 +319,8 @@ class Suite:
         try:
             async with pace.place(), slots:
                 self.parked -= 1
-                if not self.may_begin():
-                    self.leave_out(job)
+                if pace.closed or not self.may_begin():
+                    self.leave_out(job, pace.closed or self.stopped)
                     return
                 self.playing.add(task)
                 await self.play_case(job, pace)
@@ -360,15 +360,17 @@ class Suite:
     async def attempts(self, job: Job, pace: Pace, times: int, tell: Emit) -> None:
         """Play a case as often as its flow says."""
         retries = 0 if times > 1 else job.case.flow.retries
-        shut_out: list[bool] = []
+        shut_out: list[str] = []
         for attempt in range(1, times + retries + 1):
-            outcome = await self.attempt(job, attempt, pace, tell, lambda: shut_out.append(True))
+            outcome = await self.attempt(job, attempt, pace, tell, shut_out.append)
+            if shut_out:
+                pace.shut_out(shut_out[0])
             if outcome is Outcome.SKIPPED or shut_out or (times == 1 and outcome is Outcome.PASSED):
                 return
             if not self.may_spend() or self.cut or (self.stopped and times == 1):
                 return
 
-    async def attempt(self, job: Job, attempt: int, pace: Pace, tell: Emit, shut_out: Callable[[], None]) -> Outcome:
+    async def attempt(self, job: Job, attempt: int, pace: Pace, tell: Emit, shut_out: Callable[[str], None]) -> Outcome:
         folder = job.folder if attempt == 1 else f"{job.folder} attempt {attempt}"
 
         def save_image(step: int, index: int, data: bytes) -> str:
@@ -427,7 +429,7 @@ class Suite:
         self.changed.set()
         if cut and not self.cut:
             self.cut = why
-            self.early = self.early or bool(self.playing)
+            self.why = self.why or (self.stopped if self.playing else "")
             self.cancel()
 
     def cancel(self) -> None:

@@ -42,6 +42,7 @@ from runner.gallery import Gallery
 from runner.model import (
     Asks,
     Assistant,
+    AssistantObject,
     ByPython,
     Expectation,
     Flow,
@@ -490,6 +491,30 @@ def test_nothing_is_played_again_for_a_service_that_will_not_have_us(failure: Ta
     repeated = play([job(1, repeat=(5, 1))], Model({"Is it 1?": [failure, "yes"]}))
     because = f"0 of 5 passed, 1 is needed: {failure.sentence}"
     assert ({1: [E]}, {1: (E, because)}) == (repeated.attempts, repeated.verdicts)
+
+
+class Closed(Model):
+    """Lets nobody in who asks for one model."""
+
+    async def create_assistant(self, assistant: Assistant, *op: str) -> AssistantObject:
+        if assistant.model == "closed":
+            self.calls += 1
+            raise refusal(401)
+        return await super().create_assistant(assistant, *op)
+
+
+def test_no_more_conversations_begin_where_the_service_lets_nobody_in() -> None:
+    service = Closed()
+    played = play([*jobs(6, model="closed"), job(7)], service, limits=Limits(jobs=2))
+    why = refusal(401).sentence
+    assert {1: E, 2: E, **dict.fromkeys((3, 4, 5, 6), "not_run"), 7: P} == played.outcomes
+    assert {why} == {reason for outcome, reason in played.verdicts.values() if outcome != P}
+    assert (why, 4) == (played.ended.reason, played.report.exit_code)
+
+
+def test_one_who_is_refused_later_keeps_no_others_out() -> None:
+    played = play(jobs(4), Model({"Is it 2?": [refusal(403)]}))
+    assert {1: P, 2: E, 3: P, 4: P} == played.outcomes
 
 
 @pytest.mark.parametrize(
