@@ -231,6 +231,10 @@ class Contents:
     planned: int = 0
     verdicts: int = 0
     """Of the run that went on in it last."""
+    most: int = 0
+    widest: set[str] = field(default_factory=set)
+    """How many conversations the run planned that planned the most, and the digests of those it told of: all, unless it was
+    killed. Less may be played when it is taken up."""
     began: tuple[int, str] | None = None
     """Where a conversation begins whose end is still to come, and its digest."""
 
@@ -238,6 +242,11 @@ class Contents:
     def cut_short(self) -> bool:
         """Whether a run began, and something is left to do."""
         return self.end > 0 and not self.complete
+
+    @property
+    def all_over(self) -> bool:
+        """Whether the last run planned everything, or all that it left out has its verdict."""
+        return self.planned == self.most or (len(self.widest) == self.most and self.widest <= self.final.keys())
 
     @classmethod
     def of(cls, file: BinaryIO) -> "Contents":
@@ -256,14 +265,18 @@ class Contents:
             case "SuiteStarted":
                 planned = told.get("cases")
                 self.planned, self.verdicts = planned if isinstance(planned, int) else 0, 0
+                if self.planned >= self.most:
+                    self.most, self.widest = self.planned, set()
                 self.began, self.complete, self.end = None, False, end
             case "SuiteEnded":
-                self.complete = told.get("signal") == 0 and self.verdicts >= self.planned
+                self.complete = told.get("signal") == 0 and self.verdicts >= self.planned and self.all_over
                 self.began, self.end = None, end
             case "CaseStarted":
                 self.began = offset, str(told.get("digest"))
             case "CaseEnded" if self.began is not None:
                 begin, key = self.began
+                if self.planned == self.most:
+                    self.widest.add(key)
                 if told.get("outcome") in FINAL:
                     self.verdicts += 1
                     time = told.get("time")

@@ -161,6 +161,41 @@ def test_errors_and_what_was_not_run_count_as_not_finished(tmp_path: Path) -> No
     assert resume.unfinished(tmp_path, tmp_path) is None
 
 
+def taken_up(state: Path, given: Sequence[Job], answers: Answers | None = None) -> set[int] | None:
+    """Go on in the run that was cut short, if there is one; the numbers of the conversations that are played."""
+    archive = resume.unfinished(state, state)
+    if archive is None:
+        return None
+    played = {job.number for job in given} - set(resume.finished(archive, given))
+    run(given, archive, Model(answers or {}), again=True)
+    archive.close()
+    return played
+
+
+def test_who_takes_up_a_part_leaves_the_rest_to_be_taken_up(tmp_path: Path) -> None:
+    given = marked(4)
+    archive = resume.begin(tmp_path, tmp_path)
+    run(given, archive, Model({"Is it 2?": [refusal(400)] * 2}), limits=Limits(max_failures=1))
+    archive.close()
+    assert {3} == taken_up(tmp_path, given[2:3])
+    assert {5, 6, 7} == taken_up(tmp_path, marked(7)[4:])  # as many verdicts as were planned, of other conversations
+    assert {2} == taken_up(tmp_path, given[:2], {"Is it 2?": ["no", "no"]})
+    assert {4} == taken_up(tmp_path, given[2:])
+    assert taken_up(tmp_path, given) is None
+
+
+def test_of_a_killed_run_it_is_not_known_what_a_part_leaves(tmp_path: Path, unbroken: tuple[bytes, object]) -> None:
+    whole, _report = unbroken
+    folder = tmp_path / "runs" / folder_name(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "run.jsonl").write_bytes(whole[: whole.index(b'"path": "flow3.yaml"')])
+    given = marked(5)
+    assert {3} == taken_up(tmp_path, given[2:3])
+    assert {4, 5} == taken_up(tmp_path, given[3:])
+    assert set() == taken_up(tmp_path, given)
+    assert taken_up(tmp_path, given) is None
+
+
 # ── which run, and which conversations ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -137,6 +137,21 @@ def test_list_shows_what_taking_a_run_up_would_play(project: Path) -> None:
     assert before == archive.read_bytes()
 
 
+def test_what_a_narrower_choice_leaves_of_a_run_can_still_be_taken_up(project: Path) -> None:
+    def taken_up(*options: str) -> tuple[int, str]:
+        return play(project, "--resume", *options).code, "".join(name[:1] for _number, name, _outcome in numbered(project))
+
+    assert 4 == play(project, "--jobs", "1", "--budget", "12calls").code
+    over = len([case for case in numbered(project) if case[2] == "passed"])
+    assert (0, "ee") == taken_up("-k", "emu")
+    listed = run(project, "flows", "--target", "embedded", "--list", "--resume")
+    assert 0 < over < 4
+    assert LIST.splitlines()[over:4] == listed.stdout.splitlines()
+    assert (0, "ccddee") == taken_up()
+    nothing = play(project, "--resume", "-k", "emu")
+    assert "runflow: no run of this project was cut short; everything is played\n" == nothing.stderr
+
+
 def test_only_of_what_is_selected_it_is_said_that_it_is_odd(project: Path) -> None:
     for name in ("cat", "emu"):
         path = project / "flows" / f"{name}.yaml"
