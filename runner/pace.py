@@ -25,7 +25,7 @@ ENOUGH = 10
 GUESSES = 3
 """After how many throttles the rate is believed all the same."""
 HELD, RISE = 15.0, 0.05
-"""How many seconds a rate that was learnt is kept before it is raised, and by how much of itself in a second."""
+"""How many seconds a rate that was learnt is kept before it is raised, and by how much of itself in a second then."""
 DOUBTED, DOUBTED_RISE = 1.0, 0.5
 """The same of a rate that little speaks for."""
 LOWERED = 0.8
@@ -112,8 +112,10 @@ class Pace:
         """The service has answered a request."""
         now = self.clock.now()
         self.taken.append(now)
-        held, rise = (DOUBTED, DOUBTED_RISE) if self.doubted else (HELD, RISE)
-        if self.rate < self.fastest and now - self.slowed > held:
+        quiet = now - self.slowed
+        # The longer it goes well, the less the rate that was learnt then says.
+        held, rise = (DOUBTED, DOUBTED_RISE) if self.doubted else (HELD, RISE * quiet / HELD)
+        if self.rate < self.fastest and quiet > held:
             # So many a second, and each raises it by so much.
             self.rate = min(self.rate + rise, self.fastest)
         self.window += 1
