@@ -184,7 +184,7 @@ Sieve = Callable[[Candidate], bool]
 def sieves(candidates: Sequence[Candidate], selection: Selection) -> Iterable[tuple[str, Sieve]]:
     """What lets candidates through, each with the option it comes from."""
     if selection.tags:
-        yield " ".join(f"--tag {tag}" for tag in selection.tags.written), selection.tags.fit
+        yield " ".join(f"--tag {tag}" for tag in selection.tags.written), by_tags(selection.tags, candidates)
     if selection.text:
         yield f"-k {selection.text.written}", selection.text.fits
     if selection.cases:
@@ -194,6 +194,26 @@ def sieves(candidates: Sequence[Candidate], selection: Selection) -> Iterable[tu
 def folded(text: str) -> str:
     """A text as it is compared: capitals, full-width letters and spaces around it make no difference."""
     return normalize("NFKC", text).casefold().strip()
+
+
+# ── tags ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SEPARATORS = re.compile(r"\s*[,，、;|]\s*")
+"""How several tags are written where one is meant."""
+
+
+def by_tags(tags: Tags, candidates: Sequence[Candidate]) -> Sieve:
+    """Raise SelectionProblem where several tags are written as one: none of them would be looked for."""
+    known = {folded(tag) for candidate in candidates for tag in candidate.tags}
+    for tag in tags.written:
+        sign, name = ("!", tag[1:]) if tag.startswith("!") else ("", tag)
+        parts = [part for part in SEPARATORS.split(name) if part]
+        if folded(name) not in known and not known.isdisjoint(folded(part.removeprefix("!")) for part in parts):
+            options = " ".join(f"--tag {part if part.startswith('!') else sign + part}" for part in parts)
+            raise SelectionProblem(
+                _("`--tag {tag}`: no flow has this tag; write `{options}` for several").format(tag=tag, options=options)
+            )
+    return tags.fit
 
 
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -380,10 +400,6 @@ def digest(identity: Identity) -> bytes:
 # ── nothing left ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-SEPARATORS = re.compile(r"[\s,，、;|]+")
-"""How several tags are written where one is meant."""
-
-
 def nothing(option: str, count: int, candidates: Sequence[Candidate], selection: Selection) -> str:
     sentence = ngettext(
         "nothing selected: `{option}` leaves none of {count} conversation",
@@ -396,10 +412,6 @@ def nothing(option: str, count: int, candidates: Sequence[Candidate], selection:
     written = selection.tags.written if selection.tags else ()
     usual = set(map(folded, known))
     strange = [tag for tag in written if not tag.startswith("!") and folded(tag) not in usual]
-    several = [tag for tag in SEPARATORS.split(strange[0]) if tag] if strange else []
-    if not usual.isdisjoint(map(folded, several)):
-        options = " ".join(f"--tag {tag}" for tag in several)
-        return sentence + _("; write `{options}` for flows with any of these tags").format(options=options)
     if strange and (near := nearest(strange[0], known)):
         return sentence + _("; did you mean `{name}`?").format(name=near)
     if strange and known:
