@@ -1,13 +1,15 @@
 """How a suite ends, through the command and over HTTP, with a service that goes wrong on demand; tests/test_cli.py has the
 table of single flows and of the other commands."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.embedded_fixtures import served
-from tests.test_cli import Ended, run
+from tests.test_cli import RUNFLOW, Ended, clean, run
 
 FLOW = """\
 assistant: {{model: m}}
@@ -128,3 +130,30 @@ def test_a_machine_that_is_thrown_away_is_told_of_no_state(tmp_path: Path) -> No
         (tmp_path / f"{name}.yaml").write_text(FLOWS[name], encoding="utf-8")
     ended = run(tmp_path, "passes.yaml", "fails.yaml", "--target", "embedded", CI="true")
     assert (1, "") == (ended.code, ended.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use is not deleted there")
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("run ../passes.yaml --target embedded", 2, "runflow: the current folder has been deleted; change to another one\n"),
+        ("validate ../passes.yaml", 2, "runflow: the current folder has been deleted; change to another one\n"),
+        ("clean", 2, "runflow: the current folder has been deleted; change to another one\n"),
+        ("validate passes.yaml", 2, "runflow: there is no file or folder `passes.yaml`\n"),
+        # These need no folder.
+        ("--version --debug", 0, ""),
+        ("explain contains", 0, ""),
+    ],
+)
+def test_a_folder_that_has_been_deleted_is_named_where_it_is_needed(command: str, code: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "passes.yaml").write_text(FLOWS["passes"], encoding="utf-8")
+    (tmp_path / "gone").mkdir()
+    ended = subprocess.run(
+        ["sh", "-c", 'rmdir ../gone && exec "$@"', "sh", RUNFLOW, *command.split()],
+        cwd=tmp_path / "gone",
+        env=clean(tmp_path),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (code, said) == (ended.returncode, ended.stderr.decode())

@@ -151,6 +151,14 @@ class Commands(click.Group):
             ],
         )
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FileNotFoundError as error:
+            if error.filename is None and stands_nowhere():
+                raise WrongPath(_("the current folder has been deleted; change to another one")) from error
+            raise
+
     def without_command(self) -> None:
         context = click.get_current_context()
         if context.invoked_subcommand is None:
@@ -266,6 +274,15 @@ def summaries() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
             ),
         ),
     )
+
+
+def stands_nowhere() -> bool:
+    """Whether the folder in which we were started is no more."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def first_word(arguments: Sequence[str]) -> int:

@@ -76,8 +76,10 @@ def collected(paths: Sequence[str]) -> tuple[Path, ...]:
     try:
         return plan.collect(paths)
     except FileNotFoundError as error:
-        path = str(error.filename or error)
-        raise WrongPath(_("there is no file or folder `{path}`").format(path=path) + alike(Path(path))) from error
+        if error.filename is None:
+            raise
+        path = Path(error.filename)
+        raise WrongPath(_("there is no file or folder `{path}`").format(path=error.filename) + alike(path)) from error
     except OSError as error:
         raise WrongPath(_("`{path}` cannot be read: {reason}").format(path=error.filename, reason=error.strerror)) from error
 
