@@ -163,9 +163,33 @@ def test_messages_of_an_existing_thread_are_read_one_page_when_none_is_named() -
 
 def test_a_list_that_never_ends_is_left_after_ten_pages() -> None:
     talk = Talk()
-    for _each in range(10):
-        talk.asks("GET", "/threads/t1/runs/r1/steps").answers(**{**page({"id": "s1"}), "has_more": True, "last_id": "s1"})
+    for each in range(10):
+        steps = {**page({"id": f"s{each}"}), "has_more": True, "last_id": f"s{each}"}
+        talk.asks("GET", "/threads/t1/runs/r1/steps").answers(**steps)
     assert 10 == len(called(talk, "list_steps", "t1", "r1"))
+
+
+@pytest.mark.parametrize("status", [200, 400, 404])
+def test_an_assistant_is_found_though_that_behind_which_the_next_page_begins_is_deleted_meanwhile(status: int) -> None:
+    def assistants(*ids: str, more: bool) -> Any:
+        return {**page(*({"id": id, "metadata": {"runflow_op": id}} for id in ids)), "has_more": more, "last_id": ids[-1]}
+
+    talk = Talk().asks("GET", "/assistants").answers(**assistants("d", "c", more=True)).asks("GET", "/assistants")
+    talk = talk.answers(**page()) if status == 200 else talk.answers(status, code="NotFound", message="no such assistant")
+    talk = talk.asks("GET", "/assistants").answers(**assistants("d", "b", more=True))
+    talk = talk.asks("GET", "/assistants").answers(**assistants("a", more=False))
+    assert "a" == called(talk, "find_assistant", "a").id
+    assert ["desc", "desc&after=c", "desc", "desc&after=b"] == [
+        request.url.query.decode().removeprefix("order=") for request in talk.requests
+    ]
+
+
+def test_a_list_whose_next_page_is_empty_is_begun_anew_once() -> None:
+    talk = Talk()
+    for steps in (["s2"], [], ["s2"], []):
+        more = {"has_more": bool(steps), "last_id": "".join(steps)}
+        talk.asks("GET", "/threads/t1/runs/r1/steps").answers(**{**page(*({"id": each} for each in steps)), **more})
+    assert ["s2"] == [step.id for step in called(talk, "list_steps", "t1", "r1")]
 
 
 @pytest.mark.parametrize(

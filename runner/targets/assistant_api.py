@@ -46,7 +46,7 @@ FAULTS = (httpx.HTTPError, TooLarge, WireError)
 ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 LIMITED = {"timeout": TIMEOUTS.as_dict()}
 PLAIN = {"Accept-Encoding": "identity"}
-PAGES = 10
+PAGES, MANY_PAGES = 10, 50
 """How many pages of a list are read at most."""
 
 
@@ -129,7 +129,7 @@ class AssistantApi:
         def ours(item: object) -> AssistantObject | None:
             return wire.decode_assistant(item) if wire.op_of(item) == op else None
 
-        async for found in self.pages("/assistants", PAGES, ours):
+        async for found in self.pages("/assistants", MANY_PAGES, ours):
             if found is not None:
                 return found
         return None
@@ -245,19 +245,38 @@ class AssistantApi:
         return tuple(reversed([step async for step in self.pages(path, PAGES, wire.decode_step)]))
 
     async def pages(self, path: str, most: int, decode: Callable[[object], Decoded]) -> AsyncIterator[Decoded]:
+        """What a list holds, newest first, each once, out of at most so many pages."""
         # Newest first is asked for although it is the default; no `limit`, whose maximum is not published.
         query = {"order": "desc"}
+        seen: set[str] = set()
+        again = False
         for _page in range(most):
-            page = await self.call("GET", path, wire.decode_page, query=query)
+            page = await self.page(path, query)
             for item in page.items:
                 try:
-                    decoded = decode(item)
+                    decoded, id = decode(item), wire.id_of(item)
                 except WireError as error:
                     raise self.fault(f"GET {path}", error, 200) from error
-                yield decoded
-            if not page.has_more or not page.last_id:
+                if not (again and id in seen):
+                    yield decoded
+                seen.add(id)
+            if page.items and page.has_more and page.last_id:
+                query["after"] = page.last_id
+            elif page.items or again or "after" not in query:
                 return
-            query["after"] = page.last_id
+            else:
+                again = True
+                del query["after"]
+
+    async def page(self, path: str, query: Mapping[str, str]) -> wire.Page:
+        """One page; an empty one where that after which it is to begin has been deleted meanwhile, perhaps by another
+        conversation of ours."""
+        try:
+            return await self.call("GET", path, wire.decode_page, query=query)
+        except TargetError as error:
+            if "after" not in query or error.status not in (400, 404):
+                raise
+            return wire.Page((), "", has_more=False)
 
     async def cancel_run(self, thread_id: str, run_id: str) -> None:
         """Ask the run to stop. A service without that call, or a run that has ended, is no error."""

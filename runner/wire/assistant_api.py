@@ -178,6 +178,10 @@ def without_op(body: Mapping[str, object]) -> Mapping[str, object]:
     return {name: value for name, value in {**body, "metadata": rest or None}.items() if value is not None}
 
 
+def id_of(payload: object) -> str:
+    return text(mapping(payload, "object"), "id")
+
+
 def op_of(payload: object) -> str:
     """Our own id in an object's metadata, empty if there is none."""
     return text(optional(mapping(payload, "object"), "metadata"), OP)
