@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 __all__ = ["Clock", "LoopClock"]
@@ -13,7 +12,7 @@ class Clock(Protocol):
 
     def now(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
-    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]: ...
+    def timeout(self, seconds: float) -> asyncio.Timeout: ...
     def random(self) -> float: ...
 
 
@@ -26,7 +25,7 @@ class LoopClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+    def timeout(self, seconds: float) -> asyncio.Timeout:
         return asyncio.timeout(seconds)
 
     def random(self) -> float:

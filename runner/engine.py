@@ -427,27 +427,25 @@ class Conversation:
         """Follow the stream until the run settles in it, or until it breaks, stops or falls silent."""
         if self.settled(run):
             return
+        over = False
         try:
-            while True:
-                async with self.clock.timeout(SILENCE_SECONDS):
-                    event = await anext(events)
-                self.hear(event)
-                if event.run is not None and self.settled(event.run):
-                    break
-            with suppress(TimeoutError, TargetError):
-                async with self.clock.timeout(DRAIN_SECONDS):
-                    async for _event in events:
-                        pass
-            return
-        except StopAsyncIteration:
-            trouble = _("the stream ended before the run did; the run is polled instead")
+            async with self.clock.timeout(SILENCE_SECONDS) as limit:
+                async for event in events:
+                    if over:
+                        continue
+                    self.hear(event)
+                    over = event.run is not None and self.settled(event.run)
+                    limit.reschedule(self.clock.now() + (DRAIN_SECONDS if over else SILENCE_SECONDS))
         except TimeoutError:
             trouble = _("the stream was silent for {seconds:g} s; the run is polled instead").format(seconds=SILENCE_SECONDS)
         except TargetError as error:
             trouble = _("the stream broke; the run is polled instead: {reason}").format(reason=error.sentence)
+        else:
+            trouble = _("the stream ended before the run did; the run is polled instead")
         finally:
             await events.aclose()
-        self.warn(trouble)
+        if not over:
+            self.warn(trouble)
 
     def hear(self, event: StreamEvent) -> None:
         if event.text:

@@ -144,8 +144,18 @@ def test_a_streamed_run_is_read_straight_after_its_last_event() -> None:
     assert pytest.approx(1.3) == talk.times[4]
 
 
-def test_a_stream_that_stays_open_after_the_end_delays_nothing() -> None:
-    talk = streamed(*STREAM[:9], 20.0).asks("GET", "/threads/t1/runs/r1").answers(**run("completed"))
+def test_every_event_keeps_a_stream_alive() -> None:
+    talk = (
+        streamed(*STREAM[:5], 40.0, STREAM[5], 40.0, *STREAM[6:]).asks("GET", "/threads/t1/runs/r1").answers(**run("completed"))
+    )
+    result = played(closing(reading(talk)), flow(), streaming=True)
+    assert (Outcome.PASSED, []) == (result.outcome, result.warnings)
+    assert pytest.approx(80.0) == talk.times[4]
+
+
+@pytest.mark.parametrize("rest", [(20.0,), (0.0015, STREAM[5]) * 20])
+def test_a_stream_that_stays_open_after_the_end_delays_nothing(rest: tuple[Any, ...]) -> None:
+    talk = streamed(*STREAM[:9], *rest).asks("GET", "/threads/t1/runs/r1").answers(**run("completed"))
     result = played(closing(reading(talk)), flow(), streaming=True)
     assert (Outcome.PASSED, []) == (result.outcome, result.warnings)
     assert talk.times[4] <= 0.01
