@@ -30,7 +30,7 @@ from runner.model import (
     ToolOutput,
 )
 from runner.pace import Pace
-from runner.targets import StreamEvent, Target, TargetError
+from runner.targets import StreamEvent, Target, TargetError, Unsure
 from runner.values import dataclass
 from runner.wire.assistant_api import has_room
 from runner.words import _
@@ -284,7 +284,15 @@ class Patient:
                 raise
 
         async def look(failure: TargetError) -> Made | None:
-            return self.done_all_the_same(await self.repeat(lambda: find(op)), failure)
+            nonlocal op, maybe
+            try:
+                return self.done_all_the_same(await self.repeat(lambda: find(op)), failure)
+            except Unsure:
+                # What may be there keeps its place in the ledger, and what is made next has one of its own.
+                self.warn(orphan(kind, op))
+                op, maybe = new_op(), False
+                await self.intend(kind, op, parent)
+                return None
 
         try:
             made = await self.repeat(attempt, look)

@@ -239,6 +239,24 @@ def test_a_thread_is_made_again_three_times_at_most() -> None:
     assert 4 == len(seen.notes.open) == seen.left["thread"]
 
 
+class Changing(Losing):
+    """Has a list of assistants that is never read to its end."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if (request.method, request.url.path) != ("GET", "/api/v1/assistants"):
+            return await super().handle_async_request(request)
+        others = [] if "after" in request.url.params else [{"id": "another", "object": "assistant", "metadata": {}}]
+        return httpx.Response(200, json={"object": "list", "data": others, "has_more": True})
+
+
+def test_an_assistant_of_which_the_list_does_not_tell_is_a_possible_orphan() -> None:
+    seen = served(flow(SAID), lost={"POST /assistants": [LOST["reset"]()]}, kind=Changing)
+    assert (Outcome.PASSED, {"assistant": 1}) == (seen.result.outcome, +seen.left)
+    (op,) = seen.notes.open
+    warning = f"possible orphan: no answer came when an assistant was made; its operation id is {op}"
+    assert ([warning], {op}) == (seen.result.warnings, set(seen.ops.values()))
+
+
 @pytest.mark.parametrize("call", CREATES[1:])
 def test_a_service_that_keeps_no_metadata_is_asked_by_text_and_by_what_is_new(call: str) -> None:
     seen = served(flow(SAID, SAID), lost={call: [LOST["reset"](), LOST["reset"]()]}, forgetful=True)

@@ -12,7 +12,7 @@ from runner.clean import Redactor
 from runner.model import Assistant, Flow, Function, Run, RunOverrides, Sample, ServiceError, Step, ThreadSetup, Tool
 from runner.needs import Needs
 from runner.registry import targets
-from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, lacking, open_target
+from runner.targets import Capabilities, Connection, ConnectionProblem, TargetError, Unsure, lacking, open_target
 from runner.targets.assistant_api import AssistantApi, refused_certificate
 from runner.targets.dashscope import DashScope, DashScopeChina
 from runner.targets.embedded import Embedded
@@ -169,27 +169,43 @@ def test_a_list_that_never_ends_is_left_after_ten_pages() -> None:
     assert 10 == len(called(talk, "list_steps", "t1", "r1"))
 
 
+def assistants(*ids: str, more: bool = True) -> dict[str, object]:
+    listed = page(*({"id": id, "object": "assistant", "metadata": {"runflow_op": f"op of {id}"}} for id in ids))
+    return {**listed, "has_more": more}
+
+
 @pytest.mark.parametrize("status", [200, 400, 404])
-def test_an_assistant_is_found_though_that_behind_which_the_next_page_begins_is_deleted_meanwhile(status: int) -> None:
-    def assistants(*ids: str, more: bool) -> Any:
-        return {**page(*({"id": id, "metadata": {"runflow_op": id}} for id in ids)), "has_more": more, "last_id": ids[-1]}
+def test_an_assistant_is_found_though_that_behind_which_a_page_begins_is_deleted_meanwhile(status: int) -> None:
+    def vanishes(talk: Talk) -> Talk:
+        talk = talk.asks("GET", "/assistants")
+        return talk.answers(**page()) if status == 200 else talk.answers(status, code="NotFound", message="not there")
 
-    talk = Talk().asks("GET", "/assistants").answers(**assistants("d", "c", more=True)).asks("GET", "/assistants")
-    talk = talk.answers(**page()) if status == 200 else talk.answers(status, code="NotFound", message="no such assistant")
-    talk = talk.asks("GET", "/assistants").answers(**assistants("d", "b", more=True))
-    talk = talk.asks("GET", "/assistants").answers(**assistants("a", more=False))
-    assert "a" == called(talk, "find_assistant", "a").id
-    assert ["desc", "desc&after=c", "desc", "desc&after=b"] == [
-        request.url.query.decode().removeprefix("order=") for request in talk.requests
-    ]
+    talk = Talk().asks("GET", "/assistants").answers(**assistants("d", "c"))
+    # First `c` has gone, then `d` as well, and in the end `f`.
+    talk = vanishes(vanishes(talk)).asks("GET", "/assistants").answers(**assistants("e", "f"))
+    talk = vanishes(talk).asks("GET", "/assistants").answers(**assistants("b", "a", more=False))
+    assert "a" == called(talk, "find_assistant", "op of a").id
+    asked = [request.url.query.decode().removeprefix("order=desc") for request in talk.requests]
+    assert ["", "&after=c", "&after=d", "", "&after=f", "&after=e"] == asked
 
 
-def test_a_list_whose_next_page_is_empty_is_begun_anew_once() -> None:
+@pytest.mark.parametrize("listed", [[assistants("b", more=False)], [page()], [assistants("b"), assistants("c", more=False)]])
+def test_an_assistant_is_not_there_when_the_list_came_to_its_end(listed: list[dict[str, object]]) -> None:
     talk = Talk()
-    for steps in (["s2"], [], ["s2"], []):
-        more = {"has_more": bool(steps), "last_id": "".join(steps)}
-        talk.asks("GET", "/threads/t1/runs/r1/steps").answers(**{**page(*({"id": each} for each in steps)), **more})
-    assert ["s2"] == [step.id for step in called(talk, "list_steps", "t1", "r1")]
+    for each in listed:
+        talk.asks("GET", "/assistants").answers(**each)
+    assert called(talk, "find_assistant", "op of a") is None
+
+
+def test_a_list_that_changes_all_the_time_does_not_tell_whether_an_assistant_is_there() -> None:
+    talk = Talk()
+    for _each in range(50):
+        talk.asks("GET", "/assistants").answers(**assistants("b"))
+        talk.asks("GET", "/assistants").answers(**page())
+    with pytest.raises(Unsure) as raised:
+        called(talk, "find_assistant", "op of a")
+    told = "GET /assistants: 200: the list changes faster than it can be read, or is too long"
+    assert told == raised.value.sentence
 
 
 @pytest.mark.parametrize(

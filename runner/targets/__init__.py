@@ -27,6 +27,7 @@ __all__ = [
     "StreamEvent",
     "Target",
     "TargetError",
+    "Unsure",
     "lacking",
     "open_target",
 ]
@@ -111,6 +112,10 @@ class TargetError(Exception):
         return f"{line}; {self.note}" if self.note else line
 
 
+class Unsure(TargetError):
+    """A list does not tell whether it holds something: it changes faster than it can be read, or is too long."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
     """One event of a streamed run: `run` when it carries the run's state, `text` when it carries a piece of the answer."""
@@ -137,7 +142,9 @@ class Target(Protocol):
     @classmethod
     def open(cls, connection: Connection, environment: Mapping[str, str], trace: Callable[[str], None] | None) -> Self: ...
     async def create_assistant(self, assistant: Assistant, op: str = "") -> AssistantObject: ...
-    async def find_assistant(self, op: str) -> AssistantObject | None: ...
+    async def find_assistant(self, op: str) -> AssistantObject | None:
+        """What was made with our id `op`, None where that is not there; raise Unsure where that cannot be told."""
+
     async def create_thread(self, setup: ThreadSetup | None, op: str = "") -> Thread: ...
     async def add_message(self, thread_id: str, text: str, role: Role = Role.USER, op: str = "") -> Message: ...
     async def find_message(

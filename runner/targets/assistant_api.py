@@ -23,7 +23,7 @@ from runner.model import (
     ThreadSetup,
     ToolOutput,
 )
-from runner.targets import Capabilities, Connection, ConnectionProblem, StreamEvent, TargetError
+from runner.targets import Capabilities, Connection, ConnectionProblem, StreamEvent, TargetError, Unsure
 from runner.transport import httpx
 from runner.transport.network import TIMEOUTS, Address, TooLarge, body_of, open_network, origin, unsafe
 from runner.transport.public import IMAGE_SECONDS, Unreachable, fetch, fetch_public
@@ -46,8 +46,10 @@ FAULTS = (httpx.HTTPError, TooLarge, WireError)
 ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 LIMITED = {"timeout": TIMEOUTS.as_dict()}
 PLAIN = {"Accept-Encoding": "identity"}
-PAGES, MANY_PAGES = 10, 50
+PAGES, MANY_PAGES = 10, 100
 """How many pages of a list are read at most."""
+NEWEST_FIRST: Mapping[str, str] = {"order": "desc"}
+"""Asked for although it is the default; no `limit`, whose maximum is not published."""
 
 
 class AssistantApi:
@@ -126,13 +128,30 @@ class AssistantApi:
         return await self.call("POST", "/assistants", lambda payload: wire.decode_assistant(payload, body), body=body)
 
     async def find_assistant(self, op: str) -> AssistantObject | None:
-        def ours(item: object) -> AssistantObject | None:
-            return wire.decode_assistant(item) if wire.op_of(item) == op else None
+        # Others make and delete assistants meanwhile. Where that behind which a page is to begin has gone, it begins behind
+        # another of the page before, and where all of these have, the list is begun anew.
+        query = NEWEST_FIRST
+        behind: list[str] = []
+        for _page in range(MANY_PAGES):
+            page = await self.page_of_assistants(query)
+            for item in page.items:
+                if self.decoded("/assistants", wire.op_of, item) == op:
+                    return self.decoded("/assistants", wire.decode_assistant, item)
+            if not page.has_more if page.items else query is NEWEST_FIRST:
+                return None
+            behind = [wire.id_of(item) for item in page.items] or behind
+            query = {**NEWEST_FIRST, "after": behind.pop()} if behind else NEWEST_FIRST
+        sentence = _("the list changes faster than it can be read, or is too long")
+        raise Unsure("GET /assistants", sentence, status=200, final=True)
 
-        async for found in self.pages("/assistants", MANY_PAGES, ours):
-            if found is not None:
-                return found
-        return None
+    async def page_of_assistants(self, query: Mapping[str, str]) -> wire.Page:
+        """An empty page where that behind which it is to begin is not there."""
+        try:
+            return await self.call("GET", "/assistants", wire.decode_page, query=query)
+        except TargetError as error:
+            if query is NEWEST_FIRST or error.status not in (400, 404):
+                raise
+            return wire.Page((), "", has_more=False)
 
     async def create_thread(self, setup: ThreadSetup | None, op: str = "") -> Thread:
         body = wire.encode_thread(setup, op)
@@ -245,38 +264,21 @@ class AssistantApi:
         return tuple(reversed([step async for step in self.pages(path, PAGES, wire.decode_step)]))
 
     async def pages(self, path: str, most: int, decode: Callable[[object], Decoded]) -> AsyncIterator[Decoded]:
-        """What a list holds, newest first, each once, out of at most so many pages."""
-        # Newest first is asked for although it is the default; no `limit`, whose maximum is not published.
-        query = {"order": "desc"}
-        seen: set[str] = set()
-        again = False
+        """What a list holds, newest first, out of at most so many pages."""
+        query = NEWEST_FIRST
         for _page in range(most):
-            page = await self.page(path, query)
+            page = await self.call("GET", path, wire.decode_page, query=query)
             for item in page.items:
-                try:
-                    decoded, id = decode(item), wire.id_of(item)
-                except WireError as error:
-                    raise self.fault(f"GET {path}", error, 200) from error
-                if not (again and id in seen):
-                    yield decoded
-                seen.add(id)
-            if page.items and page.has_more and page.last_id:
-                query["after"] = page.last_id
-            elif page.items or again or "after" not in query:
+                yield self.decoded(path, decode, item)
+            if not page.has_more or not page.last_id:
                 return
-            else:
-                again = True
-                del query["after"]
+            query = {**NEWEST_FIRST, "after": page.last_id}
 
-    async def page(self, path: str, query: Mapping[str, str]) -> wire.Page:
-        """One page; an empty one where that after which it is to begin has been deleted meanwhile, perhaps by another
-        conversation of ours."""
+    def decoded(self, path: str, decode: Callable[[object], Decoded], item: object) -> Decoded:
         try:
-            return await self.call("GET", path, wire.decode_page, query=query)
-        except TargetError as error:
-            if "after" not in query or error.status not in (400, 404):
-                raise
-            return wire.Page((), "", has_more=False)
+            return decode(item)
+        except WireError as error:
+            raise self.fault(f"GET {path}", error, 200) from error
 
     async def cancel_run(self, thread_id: str, run_id: str) -> None:
         """Ask the run to stop. A service without that call, or a run that has ended, is no error."""
