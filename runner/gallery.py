@@ -27,9 +27,10 @@ class Gallery:
         self.folder = Path(folder)
         self.taken: set[str] = set()
 
-    def save(self, case_name: str, step: int, index: int, data: bytes) -> str:
-        """Write one picture; return its path, `runflow-out/paint/1-1.png`. Raise OSError when it cannot be written."""
-        path = self.free(safe_name(case_name), f"{step}-{index}", extension(data))
+    def save(self, folder: str, step: int, index: int, data: bytes) -> str:
+        """Write one picture; return its path, `runflow-out/paint/1-1.png` where the folder is `paint`, which may have folders
+        in it, parted by `/`. Raise OSError when it cannot be written."""
+        path = self.free("/".join(map(safe_name, folder.split("/"))), f"{step}-{index}", extension(data))
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, data)
         return str(path)

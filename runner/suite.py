@@ -46,7 +46,7 @@ class Ledgers(Protocol):
 
 
 SavePicture = Callable[[str, int, int, bytes], str]
-"""A folder's name, step, index and bytes of a picture to the path it was written to, as Gallery.save does; raises OSError."""
+"""A folder, step, index and bytes of a picture to the path it was written to, as Gallery.save does; raises OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +371,7 @@ class Suite:
                 return
 
     async def attempt(self, job: Job, attempt: int, pace: Pace, tell: Emit, shut_out: Callable[[str], None]) -> Outcome:
-        folder = job.folder if attempt == 1 else f"{job.folder} attempt {attempt}"
+        folder = job.folder if attempt == 1 else f"{job.folder}/attempt-{attempt}"
 
         def save_image(step: int, index: int, data: bytes) -> str:
             assert self.save_picture is not None

@@ -34,9 +34,16 @@ def test_a_later_run_replaces_its_pictures(tmp_path: Path) -> None:
     assert PNG + b"new" == Path(second).read_bytes()
 
 
+def test_a_folder_may_have_folders_none_of_which_leads_elsewhere(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    saved = [gallery.save(folder, 1, 1, PNG) for folder in ("paint/attempt-2", "../paint", "/paint", "paint/..")]
+    below = ["paint/attempt-2/1-1.png", "flow/paint/1-1.png", "flow/paint-2/1-1.png", "paint/flow/1-1.png"]
+    assert [str(tmp_path / path) for path in below] == saved
+
+
 def test_cases_of_one_name_share_no_file(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
-    names = ["paint", "PAINT", "paint", "pa int", "pa/int", "pa-int"]
+    names = ["paint", "PAINT", "paint", "pa int", "pa:int", "pa-int"]
     paths = [Path(gallery.save(name, 1, 1, PNG + bytes([number]))) for number, name in enumerate(names)]
     assert ["paint", "PAINT-2", "paint-3", "pa-int", "pa-int-2", "pa-int-3"] == [path.parent.name for path in paths]
     assert [PNG + bytes([number]) for number in range(6)] == [path.read_bytes() for path in paths]

@@ -341,7 +341,7 @@ def test_the_same_suite_gives_the_same_report_however_many_are_played_at_once(tm
         reports.append(without_times_and_ids(played.report).replace(str(tmp_path / str(limit)), ""))
         assert [] == held(service)
     assert reports[0] == reports[1]
-    for path in ("/paint/1-1.png", "/paint-2/1-1.png", "/PAINT-3/1-1.png", "/PAINT-3-attempt-2/1-1.png"):
+    for path in ("/paint/1-1.png", "/paint-2/1-1.png", "/PAINT-3/1-1.png", "/PAINT-3/attempt-2/1-1.png"):
         assert path in reports[0]
 
 
