@@ -1,8 +1,9 @@
 """Play a run in several processes: one event loop keeps one core busy, and that is a thousand calls a second.
 
-Each process is divided from this one and plays every n-th conversation, as a suite of its own at its share of the pace. What
-happens there comes here and is told here, so that everybody else hears of one run; what slows down one part is passed on to the
-others, and so are signals. A process that we have left behind, killed, ends like one that is told to.
+Each process is divided from this one and plays every n-th conversation, as a suite of its own. Places at once and requests a
+second are divided among them; failures, the budget and the retry budget are counted by all together. What happens there comes
+here and is told here, so that everybody else hears of one run; signals are passed on to each, and what slows down one to the
+others. When this process is killed, they end as if they had been told to.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from dataclasses import field, replace
 from functools import partial
 from typing import NoReturn, overload
 
+from runner.budget import Count
 from runner.events import CaseEnded, CaseStarted, Envelope, SuiteEnded, SuiteStarted
 from runner.ledger import may_be_left
 from runner.model import Outcome
@@ -39,6 +41,8 @@ CALLS = 1000
 """That one process makes in a second."""
 YOUNG = 20_000
 """How many new objects there may be before garbage is looked for: little of what conversations leave behind needs that."""
+LEAVING_SECONDS = 3.0
+"""How long processes may take to end after a second signal."""
 PIECE = 256 * 1024
 """Bytes that are read at once."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -56,7 +60,7 @@ def processes(limits: Limits, conversations: int) -> int:
 
 
 class PartFailed(Exception):
-    """A bug in one of the processes; the text is its traceback."""
+    """A bug in one of the processes; its traceback is a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,12 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The last word of a process: what its ledger says, and what kept it from its end."""
+    """The last word of a process: what its ledger says, and what kept it from its end; `trace` is where a bug was met."""
 
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
     problem: str = ""
     bug: str = ""
+    trace: str = ""
 
 
 Order = Begin | Stop | Slowed | int
@@ -114,28 +119,41 @@ class Channel:
         self.rest = bytearray()
 
     def send(self, value: object) -> None:
-        """Return when all of it is on its way, which takes as long as the other end is busy. Raise OSError."""
-        self.end.sendall(self.packed(value))
+        """Return when all of it is on its way, which takes as long as the other end is busy, or when nobody is there."""
+        with suppress(OSError):
+            self.end.sendall(self.packed(value))
+
+    def receive(self) -> list[object]:
+        """What has come, after waiting for it; nothing when nobody is at the other end."""
+        try:
+            while data := self.end.recv(PIECE):
+                if values := self.unpacked(data):
+                    return values
+        except OSError:
+            pass
+        return []
 
     def packed(self, value: object) -> bytes:
         data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         return self.LENGTH.pack(len(data)) + data
 
-    def unpacked(self, data: bytes) -> Iterator[object]:
+    def unpacked(self, data: bytes) -> list[object]:
         """The values that are whole now that this has come as well."""
         self.rest += data
-        begin, head = 0, self.LENGTH.size
+        values, begin, head = [], 0, self.LENGTH.size
         while len(self.rest) - begin >= head:
             end = begin + head + self.LENGTH.unpack_from(self.rest, begin)[0]
             if len(self.rest) < end:
                 break
-            yield pickle.loads(memoryview(self.rest)[begin + head : end].tobytes())
+            values.append(pickle.loads(self.rest[begin + head : end]))
             begin = end
         del self.rest[:begin]
+        return values
 
 
 def play(suite: Suite, count: int, warn: Callable[[str], None]) -> None:
-    """Play the jobs of a suite that has not begun in so many processes, as it would itself; where these cannot be had, it does.
+    """Play the jobs of a suite that has not begun in so many processes at most, as it would itself; where these cannot be had,
+    it does.
 
     Raises what it would, and PartFailed for a bug in one of them.
     """
@@ -143,21 +161,33 @@ def play(suite: Suite, count: int, warn: Callable[[str], None]) -> None:
     again: list[int] = []
     for at in range(len(suite.jobs)):
         (again if suite.finished and suite.jobs[at].number in suite.finished else places).append(at)
-    # What is there stays, and is not to be looked through, which would also copy it, by each process again and again.
+    count = min(count, suite.limits.jobs, len(places))
+    with rare_collections():
+        members = divided(suite, [Share(suite.jobs, places[index::count]) for index in range(count)]) if count > 1 else []
+        if not members:
+            suite.play_and_close(warn)
+            return
+        crew = Crew(suite, members, Share(suite.jobs, again))
+        try:
+            asyncio.run(crew.play())
+        finally:
+            for member in members:
+                member.channel.end.close()
+            for sentence in dict.fromkeys(sentence for member in members for sentence in member.warnings):
+                warn(sentence)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Look for garbage less often, and not among what is there already: each process would copy all of that to look at it."""
+    before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(YOUNG)
-    members = divided(suite, [Share(suite.jobs, places[index::count]) for index in range(count)])
-    if not members:
-        suite.play_and_close(warn)
-        return
-    crew = Crew(suite, members, Share(suite.jobs, again))
     try:
-        asyncio.run(crew.play())
+        yield
     finally:
-        for member in members:
-            member.channel.end.close()
-        for sentence in dict.fromkeys(sentence for member in members for sentence in member.warnings):
-            warn(sentence)
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 # ── dividing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,19 +210,21 @@ class Member:
     warnings: tuple[str, ...] = ()
 
     def reap(self) -> None:
-        """Let the system forget it, once it has ended."""
+        """Let the system forget it, once it has ended or is about to."""
         _process, status = os.waitpid(self.process, 0)
         self.code = os.waitstatus_to_exitcode(status)
 
 
 def divided(suite: Suite, shares: Sequence[Share]) -> list[Member]:
-    """A process for each share, which waits for its Begin; none when the system does not give them all."""
-    for number in (suite.failures, suite.limits.budget.calls_used, suite.limits.budget.tokens_used):
+    """A process for each share, which waits for its Begin; none when the system does not give them all. Signals are held back
+    from then on."""
+    for number in counts(suite):
         number.spread(1 + len(shares))
     members: list[Member] = []
     for stream in (sys.stdout, sys.stderr):
         # What waits there would be written once more by each process.
-        stream.flush()
+        if stream is not None:
+            stream.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         for index, share in enumerate(shares):
@@ -206,59 +238,73 @@ def divided(suite: Suite, shares: Sequence[Share]) -> list[Member]:
         for member in members:
             member.channel.end.close()
             member.reap()
-        return []
-    finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        return []
     return members
+
+
+def counts(suite: Suite) -> tuple[Count, ...]:
+    """What all the processes count together."""
+    budget = suite.limits.budget
+    return suite.failures, suite.retries.spent, budget.calls_used, budget.tokens_used
 
 
 def work(suite: Suite, index: int, count: int, share: Share, channel: Channel) -> NoReturn:
     """What one of the processes does, to its end."""
+    code = 70
     try:
         for number in SIGNALS:
             # Whoever means all of us, as Ctrl-C does, reaches the one that passes it on. Not ignored: programs that flows run
             # would inherit that.
             signal.signal(number, lambda _number, _frame: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        # Nothing that is held or written elsewhere is to outlive the process that does so.
-        own = channel.end.fileno()
-        os.closerange(3, own)
-        os.closerange(own + 1, os.sysconf("SC_OPEN_MAX"))
-        if not any(isinstance(each, Begin) for each in channel.unpacked(channel.end.recv(PIECE))):
-            os._exit(0)
-        play_share(suite, index, count, share, channel)
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
+        leave_files(channel.end.fileno())
+        first, *waiting = channel.receive() or [None]
+        if isinstance(first, Begin):
+            channel.send(play_share(suite, index, count, share, channel, waiting))
+            # What is still on its way to us must not meet a closed door: that would lose what we have said.
+            while channel.receive():
+                pass
+        code = 0
     finally:
-        os._exit(70)
+        os._exit(code)
 
 
-def play_share(suite: Suite, index: int, count: int, share: Share, channel: Channel) -> None:
-    for number in (suite.failures, suite.limits.budget.calls_used, suite.limits.budget.tokens_used):
+def leave_files(own: int) -> None:
+    """Let go of every open file but this one: nothing that is held or written is to outlive the process that does so."""
+    for number, stream in enumerate((sys.__stdin__, sys.__stdout__, sys.__stderr__)):
+        if stream is None:
+            # What was closed from the beginning may be any other file by now.
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    os.closerange(3, own)
+    os.closerange(own + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def play_share(suite: Suite, index: int, count: int, share: Share, channel: Channel, waiting: Sequence[object]) -> Over:
+    for number in counts(suite):
         number.own = 1 + index
     outbox = Outbox(channel)
-    part = replace(
-        suite,
-        jobs=share,
-        emit=outbox.tell,
-        limits=suite.limits.part(index, count),
-        finished={},
-        parts=count,
-        pass_on=channel.send,
-        orders=partial(orders, channel),
-    )
     warnings: list[str] = []
-    problem = bug = ""
     try:
+        part = replace(
+            suite,
+            jobs=share,
+            emit=outbox.tell,
+            limits=suite.limits.part(index, count),
+            finished={},
+            parts=count,
+            pass_on=channel.send,
+            orders=partial(orders, channel, waiting),
+        )
         part.play_and_close(warnings.append)
     except ConnectionProblem as refused:
-        problem = str(refused)
-    except Exception:
-        bug = traceback.format_exc()
-    outbox.flush()
-    with suppress(OSError):
-        channel.send(Over(tuple(warnings), problem, bug))
+        return Over(problem=str(refused))
+    except Exception as bug:
+        [*_lines, last] = traceback.format_exception_only(bug)
+        return Over(tuple(warnings), bug=last.strip(), trace=traceback.format_exc())
+    finally:
+        outbox.flush()
+    return Over(tuple(warnings))
 
 
 class Outbox:
@@ -275,26 +321,24 @@ class Outbox:
 
     def flush(self) -> None:
         waiting, self.waiting = self.waiting, []
-        # Where nobody hears us any more, we are told so as well, and end.
-        with suppress(OSError):
-            if waiting:
-                self.channel.send(pack(waiting))
+        if waiting:
+            self.channel.send(pack(waiting))
 
 
 @contextmanager
-def orders(channel: Channel, suite: Suite) -> Iterator[None]:
-    """Let a suite hear what comes to this process."""
+def orders(channel: Channel, waiting: Sequence[object], suite: Suite) -> Iterator[None]:
+    """Let a suite hear what comes to this process, and what waits already."""
     loop, own = asyncio.get_running_loop(), channel.end.fileno()
 
     def heard() -> None:
-        try:
-            data = channel.end.recv(PIECE)
-        except OSError:
-            data = b""
-        if not data:
+        if values := channel.receive():
+            obey(values)
+        else:
             loop.remove_reader(own)
             suite.hear(signal.SIGTERM)
-        for order in channel.unpacked(data):
+
+    def obey(values: Sequence[object]) -> None:
+        for order in values:
             match order:
                 case int():
                     suite.hear(order)
@@ -304,6 +348,7 @@ def orders(channel: Channel, suite: Suite) -> Iterator[None]:
                     suite.stop(order.why, cut=True)
 
     loop.add_reader(own, heard)
+    loop.call_soon(obey, waiting)
     try:
         yield
     finally:
@@ -321,7 +366,8 @@ class Crew:
     members: Sequence[Member]
     finished: Sequence[Job]
     started: bool = False
-    signal: int = 0
+    heard: list[int] = field(default_factory=list)
+    """The signals that came."""
     why: str = ""
     """Why it ended early, where it did."""
     problem: str = ""
@@ -331,12 +377,14 @@ class Crew:
         suite = self.suite
         began = suite.clock.now()
         with signals(self.hear):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             await asyncio.gather(*(self.follow(member) for member in self.members))
             lost = [member for member in self.members if member.over is None]
             if self.started:
                 for member in lost:
                     self.lose(member)
-                self.say(Envelope(0, 2, suite.wall(), SuiteEnded(suite.clock.now() - began, self.signal, self.why)))
+                number = self.heard[0] if self.heard else 0
+                self.say(Envelope(0, 2, suite.wall(), SuiteEnded(suite.clock.now() - began, number, self.why)))
         if self.bug is not None:
             raise self.bug
         if self.problem:
@@ -346,13 +394,18 @@ class Crew:
 
     async def follow(self, member: Member) -> None:
         """Hear a process to its end."""
-        reader, member.writer = await asyncio.open_connection(sock=member.channel.end, limit=PIECE)
+        reader, writer = await asyncio.open_connection(sock=member.channel.end, limit=PIECE)
+        member.writer = writer
         self.order(member, Begin())
+        for number in self.heard:
+            self.order(member, number)
         with suppress(ConnectionError):
-            while data := await reader.read(PIECE):
+            while member.over is None and (data := await reader.read(PIECE)):
                 for told in member.channel.unpacked(data):
                     self.take(member, told)
-        member.writer.close()
+        with suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
         member.reap()
 
     def take(self, member: Member, told: object) -> None:
@@ -368,7 +421,9 @@ class Crew:
                 member.over, member.warnings = told, told.warnings
                 self.problem = self.problem or told.problem
                 if told.bug:
-                    self.fail(PartFailed(told.bug))
+                    bug = PartFailed(told.bug)
+                    bug.add_note(told.trace)
+                    self.fail(bug)
 
     def tell(self, member: Member, envelope: Envelope) -> None:
         match envelope.event:
@@ -379,7 +434,7 @@ class Crew:
                 self.say(replace(envelope, event=replace(started, cases=len(self.suite.jobs))))
                 self.tell_again()
             case SuiteEnded() as ended:
-                self.signal, self.why = self.signal or ended.signal, self.why or ended.reason
+                self.why = self.why or ended.reason
             case event:
                 if isinstance(event, CaseStarted):
                     member.begun.add(envelope.case)
@@ -420,8 +475,17 @@ class Crew:
     # ── telling them ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def hear(self, number: int) -> None:
+        self.heard.append(number)
         for member in self.members:
             self.order(member, number)
+        if len(self.heard) == 2:
+            asyncio.get_running_loop().call_later(LEAVING_SECONDS, self.leave)
+
+    def leave(self) -> None:
+        """Wait no longer for those that do not end."""
+        for member in self.members:
+            if member.over is None and member.writer is not None and not member.writer.is_closing():
+                os.kill(member.process, signal.SIGKILL)
 
     def fail(self, bug: Exception) -> None:
         self.bug = self.bug or bug

@@ -12,7 +12,7 @@ from math import inf
 from secrets import token_hex
 from typing import Protocol, TypeVar
 
-from runner.budget import Budget
+from runner.budget import Budget, Count
 from runner.calls import asks_again
 from runner.clock import Clock
 from runner.model import (
@@ -108,28 +108,28 @@ def undecided(failure: TargetError) -> bool:
     return not 300 <= failure.status < 400 and failure.status not in (401, 403)
 
 
-@dataclass(slots=True)
 class RetryBudget:
-    """What all repetitions of a process may cost together, so that a service in trouble is not asked for ever. At most it is
-    `full`: each of several `parts` of a run has its share."""
+    """What all repetitions of a run may cost together, so that a service in trouble is not asked for ever."""
 
-    left: int = TOKENS
-    full: int = TOKENS
+    def __init__(self, left: int = TOKENS) -> None:
+        self.spent = Count(TOKENS - left)
 
-    @classmethod
-    def part(cls, parts: int) -> "RetryBudget":
-        return cls(TOKENS // parts, TOKENS // parts)
+    @property
+    def left(self) -> int:
+        return TOKENS - self.spent.total
 
     def pay(self, kind: Passing) -> bool:
         """Whether there was enough for one more repetition."""
-        if self.left < kind.value:
-            return False
-        self.left -= kind.value
-        return True
+        self.spent.add(kind.value)
+        if self.left >= 0:
+            return True
+        self.spent.add(-kind.value)
+        return False
 
     def earn(self) -> None:
         """A call succeeded at once."""
-        self.left = min(self.full, self.left + 1)
+        if self.spent.total > 0:
+            self.spent.add(-1)
 
 
 @dataclass(frozen=True, slots=True)

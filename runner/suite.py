@@ -161,7 +161,7 @@ class Suite:
     failures: Count = field(default_factory=Count)
 
     paces: Paces = field(init=False)
-    retries: RetryBudget = field(init=False)
+    retries: RetryBudget = field(default_factory=RetryBudget)
     targets: dict[Connection, Target] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     parked: int = 0
@@ -181,7 +181,6 @@ class Suite:
 
     def __post_init__(self) -> None:
         self.paces = Paces(self.clock, self.limits.jobs, self.limits.max_rps, self.parts, self.pass_on)
-        self.retries = RetryBudget.part(self.parts)
 
     def play_and_close(self, warn: Callable[[str], None]) -> None:
         """Play on an event loop of our own, and close the ledger, of which `warn` is told."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from runner import plan, resume, settings, suite
 from runner.budget import Budget
 from runner.clean import Redactor
+from runner.cli import output
 from runner.events import Envelope
 from runner.ledger import Book
 from runner.load import load
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--kill", default="never:0")
     parser.add_argument("--signal", type=int, default=int(signal.SIGKILL))
     given = parser.parse_args()
+    output.prepare()
 
     found = settings.load(Path(), os.environ)
     connection = settings.choose(None, environment=os.environ, settings=found)

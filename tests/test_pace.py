@@ -87,9 +87,9 @@ def served(limit: Limit, wish: str, rps: float | None, *, begins: float, latency
 
     async def go() -> tuple[float, int]:
         clock, dice = Dice(), random.Random(2)
+        retries = RetryBudget()
         shares = [
-            Patience(Pace(clock, 10 // parts, rps and rps / parts, parts), RetryBudget.part(parts), Budget(), clock)
-            for _part in range(parts)
+            Patience(Pace(clock, 10 // parts, rps and rps / parts, parts), retries, Budget(), clock) for _part in range(parts)
         ]
         for share in shares:
             share.pace.tell = partial(pass_on, [other.pace for other in shares if other is not share])
@@ -110,7 +110,7 @@ def served(limit: Limit, wish: str, rps: float | None, *, begins: float, latency
 
         await asyncio.sleep(begins)
         await asyncio.gather(*(converse(shares[number % parts]) for number in range(20)))
-        return clock.now() - begins, sum(share.retries.left for share in shares)
+        return clock.now() - begins, retries.left
 
     result: tuple[float, int] = on_virtual_time(go())
     return result
