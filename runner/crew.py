@@ -151,7 +151,7 @@ class Channel:
         return values
 
 
-def play(suite: Suite, count: int, warn: Callable[[str], None]) -> None:
+def play(suite: Suite, warn: Callable[[str], None], count: int) -> None:
     """Play the jobs of a suite that has not begun in so many processes at most, as it would itself; where these cannot be had,
     it does.
 

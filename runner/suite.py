@@ -97,7 +97,7 @@ def run(
     wall: Callable[[], float] = time.time,
     trusted: "Callable[[Flow], bool] | None" = None,
     ask: "Ask | None" = None,
-    processes: int = 1,
+    player: "Callable[[Suite, Callable[[str], None]], None] | None" = None,
 ) -> None:
     """Play the jobs, begun in their order, and emit what happens, from SuiteStarted to SuiteEnded.
 
@@ -105,7 +105,7 @@ def run(
     `connections` there are. `selected` is how many this and the other shards play together, if it is known. What is in
     `finished`, by the job's number, is told again instead of being played. The ledger is closed in the end; `warn` is told what
     it says. `trusted` says whether a flow's code and URLs may be used; none may unless told. `ask` reaches the person at the
-    terminal, from one process only. With several `processes` each plays a part of the jobs; see runner.crew.
+    terminal. `player` plays the suite and closes its ledger, as Suite.play_and_close does; runner.crew has one.
     Raises ConnectionProblem before anything is emitted or sent. An exception that is a bug leaves after SuiteEnded.
     """
     suite = Suite(
@@ -125,12 +125,7 @@ def run(
         ask=one_at_a_time(ask) if ask else None,
         debug=trace is not None,
     )
-    if processes > 1:
-        from runner import crew
-
-        crew.play(suite, processes, warn)
-    else:
-        suite.play_and_close(warn)
+    (player or Suite.play_and_close)(suite, warn)
 
 
 @dataclass(slots=True)

@@ -13,9 +13,10 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser
+from functools import partial
 from pathlib import Path
 
-from runner import plan, resume, settings, suite
+from runner import crew, plan, resume, settings, suite
 from runner.budget import Budget
 from runner.clean import Redactor
 from runner.cli import output
@@ -87,7 +88,7 @@ def main() -> int:
         ledger=book,
         finished=resume.finished(archive, jobs) if given.resume else {},
         warn=lambda sentence: print(sentence, file=sys.stderr),
-        processes=given.processes,
+        player=partial(crew.play, count=given.processes),
     )
 
     report = fold.report()

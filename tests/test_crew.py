@@ -108,7 +108,8 @@ def test_all_processes_spend_one_budget(here: Place) -> None:
 
 BROKEN = """\
 import os, signal, sys
-from runner import plan, settings, suite
+from functools import partial
+from runner import crew, plan, settings, suite
 from runner.load import load
 from runner.targets import Connection, ConnectionProblem
 
@@ -128,7 +129,8 @@ if sys.argv[1] == "nowhere":
 cases = [case for path in plan.collect(["."]) for case in plan.cases(load(path), {})]
 jobs = [suite.Job(number, case, connection) for number, case in enumerate(cases, 1)]
 try:
-    suite.run(jobs, emit, environment=os.environ, limits=suite.Limits(jobs=4), trusted=trusted, processes=2)
+    suite.run(jobs, emit, environment=os.environ, limits=suite.Limits(jobs=4), trusted=trusted,
+        player=partial(crew.play, count=2))
 except Exception as problem:
     print(type(problem).__name__, str(problem).strip().splitlines()[-1])
 """

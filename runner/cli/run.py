@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -221,7 +222,7 @@ def play(
             warn=behind.append,
             trusted=lambda flow: choices.allow_tools or permitted(flow),
             ask=open_ask(screen, people, sys.stdin, os.environ),
-            processes=1 if made.asks else crew.processes(limits, len(made)),
+            player=partial(crew.play, count=1 if made.asks else crew.processes(limits, len(made))),
         )
     except ConnectionProblem as problem:
         # Nothing has happened, so the reports of an earlier run stay.
