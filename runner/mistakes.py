@@ -106,10 +106,18 @@ def explain_failure(error: yaml.MarkedYAMLError, lines: Sequence[str], path: str
     opened = min(error.context_mark.line, last) if error.context_mark else line
     opened_column = error.context_mark.column if error.context_mark else column
     failure = Failure(lines, error.problem or "", line, column, opened, opened_column)
-    fix = next(working(failure, mark.line if mark else 0), None) or plain_words(failure)
+    fix = too_deep(failure) or next(working(failure, mark.line if mark else 0), None) or plain_words(failure)
     hint = fix.hint if fix.hint is not None else write(next(iter(fix.changes.values())))
     place, begin, end = fix.at
     return Diagnostic(fix.code, fix.message, path, Span(place + 1, begin + 1, place + 1, end + 1), hint=hint)
+
+
+def too_deep(failure: Failure) -> Fix | None:
+    """Since 0.2.6 libyaml has a limit of its own, and may look a thousand signs ahead before it tells of the first."""
+    if "nesting depth" not in failure.problem:
+        return None
+    message = _("more than {limit} levels deep").format(limit=MAX_DEPTH)
+    return Fix("too-deep", message, (failure.line, failure.column, failure.column + 1), hint=_("use fewer levels"))
 
 
 def working(failure: Failure, end: int) -> Iterator[Fix]:
