@@ -250,6 +250,11 @@ def test_the_action_uses_the_inputs_it_has_and_puts_none_into_a_script() -> None
     assert all({"description", "default"} == set(each) for each in ACTION["inputs"].values())
 
 
+def test_what_the_action_uses_cannot_be_exchanged_for_something_else() -> None:
+    [used] = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
+    assert re.fullmatch("actions/setup-python@[0-9a-f]{40}", used)
+
+
 def test_the_action_installs_the_checkout_it_lies_in_and_offers_runflow_to_later_steps(github: GitHub, tmp_path: Path) -> None:
     workspace = project(tmp_path / "machine" / "work", RIGHT)
     assert 0 == github.act({"target": "embedded"}, workspace, {}).code
