@@ -6,7 +6,7 @@ of every output, so that no other part has to remember them.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import accumulate
 
@@ -63,14 +63,22 @@ MASK = "***"
 SHORTEST = 6
 KEY = re.compile(r"(?<![A-Za-z0-9])(sk-)[A-Za-z0-9_-]{8,}")
 TOKEN = re.compile(r"(?i)\b((?:bearer|basic)\s+)(?=[\w+/~.-]*[\d_+/~.-])[\w+/~.-]{8,}=*")
+OPEN = re.compile(r"(?i)(?:(?<![a-z0-9])s(?:k(?:-[a-z0-9_-]*)?)?|\b(?:b\w{0,5}|(?:bearer|basic)\s+[\w+/~.-]*=*))\Z")
+"""The end of a text that may become a KEY or a TOKEN by what follows."""
+LONGEST = 4096
+"""Characters that are held back at most, whatever they may become."""
+CUT = "…"
+"""Stands for the rest of a text."""
+PART = 4
+"""How many characters of a secret tell it from ordinary text, where the rest was cut off."""
 
 
 class Redactor:
     """Masks secrets in any text: their exact values, nine encodings of them, and what has the shape of a key.
 
     The encodings: percent (only what must be, and every byte), base64 and its form for URLs (wherever the secret begins in
-    what was encoded), hexadecimal, JSON, JSON in ASCII, HTML, reversed. A value of fewer than six characters is not masked:
-    it would blot out ordinary words.
+    what was encoded), hexadecimal, JSON, JSON in ASCII, HTML, reversed; besides, JSON in JSON, and all in lower or upper
+    case. A value of fewer than six characters is not masked: it would blot out ordinary words.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -78,12 +86,57 @@ class Redactor:
         self.forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
     def redact(self, text: str) -> str:
-        """The text with `***` for every secret; `sk-***` and `Bearer ***` for what only looks like one."""
+        """The text with `***` for every secret, and for what is left of one where a text was cut; `sk-***` and `Bearer ***` for
+        what only looks like one."""
         for form in self.forms:
             text = text.replace(form, MASK)
+        if CUT in text and self.forms:
+            first, *others = text.split(CUT)
+            pieces = [first, *(self.without_begin(piece) for piece in others)]
+            text = CUT.join([*(self.without_end(piece) for piece in pieces[:-1]), pieces[-1]])
         if "sk-" in text:
             text = KEY.sub(rf"\1{MASK}", text)
         return TOKEN.sub(rf"\1{MASK}", text) if may_hold_token(text) else text
+
+    def without_begin(self, text: str) -> str:
+        """The text without the part of a secret that it begins with."""
+        length = self.shared(lambda size: text[:size], len(text))
+        return MASK + text[length:] if length else text
+
+    def without_end(self, text: str) -> str:
+        """The text without the part of a secret that it ends with."""
+        length = self.shared(lambda size: text[-size:], len(text))
+        return text[:-length] + MASK if length else text
+
+    def shared(self, piece: Callable[[int], str], most: int) -> int:
+        """The length up to which the piece at one end of a text is part of a secret; 0 where it is part of none."""
+        length = PART - 1
+        for form in self.forms:
+            while length < most and piece(length + 1) in form:
+                length += 1
+        return length if length >= PART else 0
+
+    def open_end(self, text: str) -> int:
+        """From where on a text may be the beginning of a secret, which only what follows tells; its length if from nowhere."""
+        found = OPEN.search(text, max(0, len(text) - LONGEST))
+        at = min([found.start() if found else len(text), *(beginning(form, text) for form in self.forms)])
+        # One that is there as a whole is not to be parted.
+        while parted := [start for form in self.forms if (start := around(form, text, at)) >= 0]:
+            at = min(parted)
+        return at
+
+
+def beginning(form: str, text: str) -> int:
+    """Where the longest beginning of a form stands at the end of the text; the text's length if none does."""
+    at = text.find(form[0], max(0, len(text) - len(form) + 1))
+    while at >= 0 and not form.startswith(text[at:]):
+        at = text.find(form[0], at + 1)
+    return at if at >= 0 else len(text)
+
+
+def around(form: str, text: str, place: int) -> int:
+    """Where a form stands in the text that begins before a place and ends behind it; -1 if none does."""
+    return text.find(form, max(0, place - len(form) + 1), place + len(form) - 1)
 
 
 def may_hold_token(text: str) -> bool:
@@ -100,12 +153,13 @@ def encodings(secret: str) -> Iterator[str]:
 
     data = secret.encode("utf-8", "surrogatepass")
     percent = "".join(f"%{byte:02X}" for byte in data)
-    yield from (secret, secret[::-1], data.hex(), data.hex().upper(), percent, percent.lower())
+    yield from (secret, secret[::-1], secret.lower(), secret.upper())
+    yield from (data.hex(), data.hex().upper(), percent, percent.lower())
     for quoted in (quote(data, safe=""), quote(data), quote_plus(data)):
         yield quoted
         yield re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
     for escaped in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        yield from (escaped, escaped.replace("/", "\\/"))
+        yield from (escaped, escaped.replace("/", "\\/"), json.dumps(escaped)[1:-1])
     yield from (html.escape(secret), html.escape(secret, quote=False), html.escape(secret).replace("&#x27;", "&#39;"))
     yield from base64_forms(data)
 

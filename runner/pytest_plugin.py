@@ -280,7 +280,6 @@ class FlowItem(pytest.Item):
 
     def play_permitted(self) -> "tuple[Report, Connection]":
         from runner import settings, suite
-        from runner.clean import Redactor
         from runner.cli import jobs
         from runner.cli.environment import values
         from runner.cli.trust import permitted
@@ -299,12 +298,12 @@ class FlowItem(pytest.Item):
         made = jobs.made(self.stock, selected, where, (), texts, environment=environment, found=found)
         if not allowed:
             jobs.untrusted(self.stock, selected)
-        redact = Redactor(jobs.secrets(made, environment)).redact
+        redactor = jobs.redactor(made, found, environment)
         fold = Fold()
-        book = Book(state_folder() / "ledger", redact=redact)
+        book = Book(state_folder() / "ledger", redact=redactor.redact)
         suite.run(
             made,
-            Audience(fold, [], redact).receive,
+            Audience(fold, [], redactor).receive,
             environment=environment,
             ledger=book,
             save_picture=self.flows.save_picture,

@@ -57,9 +57,10 @@ def main() -> int:
         print("nothing to take up", file=sys.stderr)
         return NOTHING
 
-    redact = Redactor([os.environ["DASHSCOPE_API_KEY"]]).redact
+    redactor = Redactor([os.environ["DASHSCOPE_API_KEY"]])
+    redact = redactor.redact
     fold = Fold(archive)
-    audience = Audience(fold, (), redact)
+    audience = Audience(fold, (), redactor)
     book = Book(state / "ledger", redact=redact)
     kind, _, at = given.kill.partition(":")
     doomed = itertools.count(1)

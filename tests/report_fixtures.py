@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
+from runner.clean import Redactor
 from runner.events import (
     AnswerReceived,
     AttemptEnded,
@@ -32,7 +33,7 @@ from runner.events import (
 )
 from runner.ndjson import decode
 from runner.report import Fold
-from runner.reporters import Audience, Redact, Reporter
+from runner.reporters import Audience, Reporter
 
 DATA = Path(__file__).parent / "data" / "report"
 STREAMS = sorted(path.stem for path in DATA.glob("*.jsonl"))
@@ -40,6 +41,9 @@ STREAMS = sorted(path.stem for path in DATA.glob("*.jsonl"))
 
 def kept(name: str) -> tuple[Envelope, ...]:
     return tuple(decode((DATA / f"{name}.jsonl").read_text("utf-8").splitlines()))
+
+
+NOTHING_KNOWN = Redactor()
 
 
 def as_is(text: str) -> str:
@@ -50,12 +54,12 @@ def told(
     open_: Callable[[TextIOWrapper, Fold], Reporter],
     envelopes: Iterable[Envelope],
     encoding: str = "utf-8",
-    redact: Redact = as_is,
+    redactor: Redactor = NOTHING_KNOWN,
 ) -> str:
     """What a reporter writes to a stream of that encoding."""
     stream = TextIOWrapper(BytesIO(), encoding, newline="\n")
     fold = Fold()
-    audience = Audience(fold, [reporter := open_(stream, fold)], redact)
+    audience = Audience(fold, [reporter := open_(stream, fold)], redactor)
     for envelope in envelopes:
         audience.receive(envelope)
     reporter.close()

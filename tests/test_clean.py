@@ -79,6 +79,9 @@ ENCODED = {
     "HTML": html.escape(SECRET),
     "HTML text": html.escape(SECRET, quote=False),
     "reversed": SECRET[::-1],
+    "lower case": SECRET.lower(),
+    "upper case": SECRET.upper(),
+    "JSON in JSON": json.dumps(json.dumps(SECRET)),
     **{f"base64 after {n} bytes": b64encode(b"u:pass"[:n] + DATA + b"tail").decode() for n in range(4)},
     **{f"base64 for URLs after {n} bytes": urlsafe_b64encode(b"u:pass"[:n] + DATA).decode() for n in range(4)},
 }
@@ -121,6 +124,24 @@ def test_no_letter_of_another_script_hides_a_token() -> None:
 
 def test_a_short_value_is_not_masked() -> None:
     assert "an apple" == Redactor(["an", "", "appl"]).redact("an apple")
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ('"token MyShopToken-01…"', '"token ***…"'),
+        ("token MyShopToken-0123456789-abcde…", "token ***…"),
+        ("…56789-abcdef is it", "…*** is it"),
+        ("…Token-0123…", "…***…"),
+        ("…oken… and … MyS…", "…***… and … MyS…"),
+        ("MYSHOPTOKEN-01…", "***…"),
+        ("TXlTaG9wVG9r…", "***…"),
+        ("token MyShopToken-01, no more", "token MyShopToken-01, no more"),
+        ("……", "……"),
+    ],
+)
+def test_a_secret_that_was_cut_is_masked_where_it_was_cut(text: str, redacted: str) -> None:
+    assert redacted == Redactor(["MyShopToken-0123456789-abcdef"]).redact(text)
 
 
 def test_the_longer_of_two_secrets_is_masked_whole() -> None:

@@ -16,16 +16,29 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.clean import Redactor
 from runner.cli.reports import NAMES
-from runner.events import AnswerReceived, Envelope, Event, StepEnded, StepStarted, SuiteEnded
+from runner.events import AnswerReceived, Envelope, Event, StepEnded, StepStarted, SuiteEnded, TextArrived
 from runner.ndjson import KINDS, Undecodable, as_mapping, decode
 from runner.registry import reporters
 from runner.report import Fold, Memory, Report
-from runner.reporters import Audience, Redact, Stream, WholeReport, events, open_reporter
+from runner.reporters import Audience, Stream, WholeReport, events, open_reporter
 from runner.reporters import json as json_report
-from tests.report_fixtures import QUICK, STREAMS, as_is, case, conversation, enveloped, kept, streams, suite, told
+from tests.report_fixtures import (
+    NOTHING_KNOWN,
+    QUICK,
+    STREAMS,
+    as_is,
+    case,
+    conversation,
+    enveloped,
+    kept,
+    streams,
+    suite,
+    told,
+)
 from tests.test_cli import run
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
@@ -37,11 +50,11 @@ def write(name: str, path: Path, envelopes: tuple[Envelope, ...]) -> None:
     written(name, str(path), envelopes)
 
 
-def written(name: str, destination: str, envelopes: Iterable[Envelope], redact: Redact = as_is) -> None:
+def written(name: str, destination: str, envelopes: Iterable[Envelope], redactor: Redactor = NOTHING_KNOWN) -> None:
     """Tell a run to the reporter of that name, from its beginning to its end."""
     fold = Fold()
-    reporter = open_reporter(name, destination, fold, redact)
-    audience = Audience(fold, [reporter], redact)
+    reporter = open_reporter(name, destination, fold, redactor.redact)
+    audience = Audience(fold, [reporter], redactor)
     for envelope in envelopes:
         audience.receive(envelope)
     reporter.close()
@@ -309,7 +322,10 @@ def test_a_document_is_written_while_its_conversations_are_read(name: str) -> No
 @QUICK
 @given(streams())
 def test_events_read_back_the_same(envelopes: list[Envelope]) -> None:
-    text = document("events", envelopes)
+    reporter = reporters["events"](Stream(stream := StringIO()), Fold())
+    for envelope in envelopes:
+        reporter.receive(envelope)
+    text = stream.getvalue()
     assert envelopes == list(decode(text.split("\n")))
     assert len(envelopes) == text.count("\n") == len(text.splitlines())
     for line in text.splitlines():
@@ -458,7 +474,7 @@ def test_no_report_holds_a_secret(name: str, secret: str, tmp_path: Path) -> Non
     steps: list[Event] = [StepStarted(1, secret, 3, (secret,)), answer, StepEnded(1, "error", 1, secret)]
     played = conversation(*steps, outcome="error", reason=secret, started=case(secret))
     stream = enveloped([(0, suite(1)), *((1, event) for event in played)])
-    written(name, str(tmp_path / "report"), stream, Redactor([secret]).redact)
+    written(name, str(tmp_path / "report"), stream, Redactor([secret]))
     text = (tmp_path / "report").read_text("utf-8")
     assert "The key is ***!" in text
     assert secret not in text
@@ -501,16 +517,52 @@ def saying(kind: object, text: str) -> object:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 def test_no_secret_gets_into_anything_that_is_told(kind: type[Event]) -> None:
-    redact = Redactor(["sesame-opens-this-cave"]).redact
-    audience = Audience(Fold(), [ear := Ear()], redact)
-    for text in ("harmless", "say sesame-opens-this-cave", "harmless", "sesame-opens-this-cave"):
+    audience = Audience(Fold(), [ear := Ear()], Redactor(["sesame-opens-this-cave"]))
+    for number, text in enumerate(("harmless", "say sesame-opens-this-cave", "harmless", "sesame-opens-this-cave"), 1):
         event: Any = saying(kind, text)
+        audience.receive(Envelope(number, 1, 1.0, event))
+    audience.receive(ending := Envelope(0, 2, 2.0, SuiteEnded(1, 0)))
+    told = [saying(kind, text) for text in ("harmless", "say ***", "harmless", "***")]
+    assert [*told, ending.event] == [each.event for each in ear.heard]
+
+
+@pytest.mark.parametrize(
+    ("secret", "pieces", "told"),
+    [
+        ("sesame-opens-this-cave", ["say se", "same-ope", "ns-this-", "cave", " now"], ["say ", "", "", "", "*** now"]),
+        ("sesame-opens-this-cave", ["say ", *"sesame-opens-this-cave", "!"], ["say ", *[""] * 22, "***!"]),
+        ("correct horse battery staple", ["a correct ", "horse ", "battery ", "staple"], ["a ", "", "", "***"]),
+        ("sesame-opens-this-cave", ["a sesame ", "roll", "se"], ["a sesame ", "roll", "se"]),
+        ("abcabcab", ["abcabcab", "cab"], ["", "***cab"]),
+        ("another-secret", ["my key sk", "-0123", "4567 is", " s", "k"], ["my key ", "", "sk-*** is", " ", "sk"]),
+        ("another-secret", ["a B", "earer abcd", "1234+/=", "= it is"], ["a ", "", "", "Bearer *** it is"]),
+        ("sesame-opens-this-cave", ["c2VzYW1lLW9w", "ZW5zLXRoaXMtY2F2ZQ=="], ["", "***Q=="]),
+    ],
+)
+def test_no_secret_is_told_in_pieces(secret: str, pieces: list[str], told: list[str]) -> None:
+    audience = Audience(Fold(), [ear := Ear()], Redactor([secret]))
+    ended = StepEnded(1, "passed", 1.0)
+    happened: list[Event] = [*(TextArrived(1, piece) for piece in pieces), ended]
+    for event in happened:
         audience.receive(Envelope(1, 1, 1.0, event))
-    assert [saying(kind, text) for text in ("harmless", "say ***", "harmless", "***")] == [each.event for each in ear.heard]
+        audience.receive(Envelope(2, 1, 1.0, TextArrived(1, "another answer ")))
+    first = [each.event for each in ear.heard if each.case == 1]
+    assert [*(TextArrived(1, piece) for piece in told), ended] == first
+
+
+@given(st.text("ab", min_size=6, max_size=9), st.lists(st.text("ab", max_size=5), max_size=12))
+def test_pieces_tell_what_the_whole_does_and_no_secret(secret: str, pieces: list[str]) -> None:
+    audience = Audience(Fold(), [ear := Ear()], redactor := Redactor([secret]))
+    happened: list[Event] = [*(TextArrived(1, piece) for piece in pieces), StepEnded(1, "passed", 1.0)]
+    for event in happened:
+        audience.receive(Envelope(1, 1, 1.0, event))
+    told = "".join(each.event.text for each in ear.heard if isinstance(each.event, TextArrived))
+    assert not any(form in told for form in redactor.forms)
+    assert told == redactor.redact("".join(pieces)) or any(form in "".join(pieces) for form in redactor.forms)
 
 
 def test_what_hides_nothing_is_told_as_it_is() -> None:
-    audience = Audience(Fold(), [ear := Ear()], Redactor(["sesame-opens-this-cave"]).redact)
+    audience = Audience(Fold(), [ear := Ear()], Redactor(["sesame-opens-this-cave"]))
     for envelope in (happened := kept("suite")):
         audience.receive(envelope)
     assert [True] * len(happened) == list(map(is_, happened, ear.heard))

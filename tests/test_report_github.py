@@ -140,7 +140,7 @@ def test_no_secret_is_in_annotations_or_summary(tmp_path: Path) -> None:
     wrong = replace(check("failed"), message=secret, actual=secret)
     fold = Fold()
     reporter = GitHub(Log(tmp_path / "out"), fold, {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")})
-    audience = Audience(fold, [reporter], Redactor([secret]).redact)
+    audience = Audience(fold, [reporter], Redactor([secret]))
     for envelope in whole(conversation(*turn(wrong, outcome="failed"), outcome="failed")):
         audience.receive(envelope)
     reporter.close()
@@ -155,9 +155,9 @@ def test_what_a_flow_says_is_masked_in_the_summary(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     (tmp_path / "paint.yaml").write_text("\n" * 6 + "      - contains: hunter2-hunter2 # here", "utf-8")
     fold = Fold()
-    redact = Redactor(["hunter2-hunter2"]).redact
-    reporter = open_reporter("github", str(tmp_path / "out"), fold, redact)
-    audience = Audience(fold, [reporter], redact)
+    redactor = Redactor(["hunter2-hunter2"])
+    reporter = open_reporter("github", str(tmp_path / "out"), fold, redactor.redact)
+    audience = Audience(fold, [reporter], redactor)
     for envelope in whole(conversation(*turn(check("failed"), outcome="failed"), outcome="failed")):
         audience.receive(envelope)
     reporter.close()
@@ -169,7 +169,7 @@ def test_what_a_flow_says_is_masked_in_the_summary(tmp_path: Path, monkeypatch: 
 def test_a_summary_that_cannot_be_written_is_said_after_the_annotations(tmp_path: Path) -> None:
     fold = Fold()
     reporter = GitHub(Log(tmp_path / "out"), fold, {"GITHUB_STEP_SUMMARY": str(tmp_path)})
-    audience = Audience(fold, [reporter], str)
+    audience = Audience(fold, [reporter], Redactor())
     for envelope in whole(conversation(*turn(check("failed")), outcome="failed")):
         audience.receive(envelope)
     with pytest.raises(OSError, match="Is a directory") as caught:

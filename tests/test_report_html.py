@@ -36,8 +36,20 @@ from runner.events import (
     Warned,
 )
 from runner.report import Fold
-from runner.reporters import Audience, Raw, Redact, Stream, html, open_reporter
-from tests.report_fixtures import NAUGHTY, QUICK, STREAMS, as_is, case, conversation, enveloped, kept, streams, suite, told
+from runner.reporters import Audience, Raw, Stream, html, open_reporter
+from tests.report_fixtures import (
+    NAUGHTY,
+    NOTHING_KNOWN,
+    QUICK,
+    STREAMS,
+    case,
+    conversation,
+    enveloped,
+    kept,
+    streams,
+    suite,
+    told,
+)
 
 VOID = {"meta", "link", "img", "input"}
 KNOWN = {"http-equiv", "content", "charset", "name", "rel", "href", "class", "id", "lang", "dir", "open", "hidden", "role"} | {
@@ -101,11 +113,11 @@ def written(envelopes: Iterable[Envelope]) -> str:
     return told(lambda stream, fold: html.Page(Stream(stream), fold), envelopes)
 
 
-def page_of(envelopes: Sequence[Envelope], path: Path, redact: Redact = as_is) -> str:
+def page_of(envelopes: Sequence[Envelope], path: Path, redactor: Redactor = NOTHING_KNOWN) -> str:
     """The page as a run leaves it in a file."""
     fold = Fold()
-    reporter = open_reporter("html", str(path), fold, redact)
-    audience = Audience(fold, [reporter], redact)
+    reporter = open_reporter("html", str(path), fold, redactor.redact)
+    audience = Audience(fold, [reporter], redactor)
     for envelope in envelopes:
         audience.receive(envelope)
     reporter.close()
@@ -517,7 +529,7 @@ def test_secrets_are_masked_in_the_text_and_pictures_stay_whole(here: Path) -> N
     secret = base64.b64encode(data).decode()[40:60]
     played = conversation(*step(answer(f"It is {secret}."), ImageSaved(1, "x", "cat.png")))
     envelopes = enveloped([(0, suite(1)), *((1, event) for event in played), (0, ENDED)])
-    page = page_of(list(envelopes), here / "report.html", Redactor([secret]).redact)
+    page = page_of(list(envelopes), here / "report.html", Redactor([secret]))
     assert "It is ***." in page
     (image,) = Parsed(page).attributes("img")
     assert data == base64.b64decode(image["src"].partition(",")[2])

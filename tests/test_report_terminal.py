@@ -37,7 +37,21 @@ from runner.reporters import Stream as Sink
 from runner.reporters.json import compact
 from runner.reporters.terminal import Conversations, Look, Overview, Painter, Screen, Terminal, duration, open_terminal, rows
 from runner.reporters.terminal.overview import line
-from tests.report_fixtures import DATA, QUICK, STREAMS, as_is, case, check, conversation, enveloped, kept, streams, suite, told
+from tests.report_fixtures import (
+    DATA,
+    NOTHING_KNOWN,
+    QUICK,
+    STREAMS,
+    as_is,
+    case,
+    check,
+    conversation,
+    enveloped,
+    kept,
+    streams,
+    suite,
+    told,
+)
 
 
 def plain(envelopes: Iterable[Envelope], encoding: str = "utf-8", **options: bool) -> str:
@@ -314,7 +328,7 @@ class Told:
         self.stream = StringIO()
         self.fold = Fold()
         self.terminal = Terminal(Sink(self.stream), self.fold, look, verbose=verbose, quiet=quiet, clock=lambda: self.now)
-        self.audience = Audience(self.fold, [self.terminal], as_is)
+        self.audience = Audience(self.fold, [self.terminal], NOTHING_KNOWN)
         self.tell((0, suite(planned)))
         self.new()
 

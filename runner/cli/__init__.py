@@ -88,16 +88,15 @@ def crashed(error: Exception, *, debug: bool) -> int:
     """Say in one line what happened and keep the rest in a file that only its owner can read, without secrets."""
     import traceback
 
-    from runner.clean import Redactor
-    from runner.cli.environment import secrets
+    from runner.cli.environment import redactor
     from runner.cli.frame import Exit
     from runner.words import _
 
-    redactor = Redactor([*secrets(), *(value for name, value in os.environ.items() if name.endswith(SECRET) and value)])
-    trace = redactor.redact("".join(traceback.format_exception(error)))
+    redact = redactor(value for name, value in os.environ.items() if name.endswith(SECRET) and value).redact
+    trace = redact("".join(traceback.format_exception(error)))
     if debug:
         sys.stderr.write(trace)
-    what = redactor.redact(f"{type(error).__name__}: {error}").splitlines()[0]
+    what = redact(f"{type(error).__name__}: {error}").splitlines()[0]
     sentence = _("this is a bug in runflow: {what}; please report it with {file}")
     print("runflow:", sentence.format(what=what, file=crash_file(trace)), file=sys.stderr)
     return Exit.BUG

@@ -49,14 +49,13 @@ class Unusable(Refused):
 @click.pass_context
 def command(ctx: click.Context, older_than: str | None, everything: bool, dry_run: bool, json_file: str | None) -> None:
     from runner import leftovers, settings
-    from runner.clean import Redactor
+    from runner.cli.environment import redactor
     from runner.state import state_folder
 
     reading.destination("--json", json_file)
     before = time.time() - age(older_than)
     environment = settings.load(Path(), os.environ).with_keys(os.environ)
-    secrets = (environment.get(variable) for variable in settings.KEY_VARIABLES)
-    report = Report(Redactor(filter(None, secrets)), quiet=json_file == "-")
+    report = Report(redactor(), quiet=json_file == "-")
     folder = state_folder() / "ledger"
     try:
         found = leftovers.find(folder)

@@ -1,7 +1,7 @@
 """Let the texts of flows use variables of the environment, where a trusted configuration names them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,17 +11,33 @@ from runner.console import is_ci
 from runner.words import _, listed
 
 if TYPE_CHECKING:
+    from runner.clean import Redactor
     from runner.plan import Case
     from runner.settings import Settings
 
-__all__ = ["allowed", "filled", "secrets", "values"]
-
-REGISTERED: set[str] = set()
+__all__ = ["allowed", "filled", "redactor", "secrets", "values"]
 
 
-def secrets() -> frozenset[str]:
-    """The values that were put into texts so far: they must appear in nothing that is written."""
-    return frozenset(REGISTERED)
+def secrets(found: "Settings", environment: Mapping[str, str]) -> list[str]:
+    """What must appear nowhere: the keys, and all that the configuration lets texts use of the environment, whether or not what
+    is played now does; a tool may tell it as well."""
+    from runner.settings import KEY_VARIABLES
+
+    values = found.with_keys(environment)
+    return [value for name in (*KEY_VARIABLES, *found.env) if (value := values.get(name))]
+
+
+def redactor(more: Iterable[str] = ()) -> "Redactor":
+    """What masks the secrets that there are here, and some more; also where the configuration is not right."""
+    from runner import settings
+    from runner.clean import Redactor
+    from runner.diagnostics import Problems
+
+    try:
+        found = settings.load(Path(), os.environ)
+    except (Problems, OSError):
+        found = settings.Settings()
+    return Redactor([*more, *secrets(found, os.environ)])
 
 
 def allowed() -> tuple[str, ...]:
@@ -38,7 +54,7 @@ def allowed() -> tuple[str, ...]:
 
 def values(wanted: Sequence[str], found: "Settings", environment: Mapping[str, str], *, permitted: bool) -> dict[str, str]:
     """The variables that flows use, with their values. Raise Refused when the configuration is not trusted or one of them
-    is not set; the values are registered as secrets before anybody sees them."""
+    is not set."""
     if not wanted:
         return {}
     if not permitted:
@@ -48,7 +64,6 @@ def values(wanted: Sequence[str], found: "Settings", environment: Mapping[str, s
             raise Refused(
                 _("the environment variable {name}, which a text uses, is not set; nothing was sent").format(name=name)
             )
-    REGISTERED.update(environment[name] for name in wanted)
     return {name: environment[name] for name in wanted}
 
 

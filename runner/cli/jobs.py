@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, overload
 import click
 
 from runner.cli import selecting
-from runner.cli.environment import filled
+from runner.cli.environment import filled, secrets
 from runner.cli.frame import Refused
 from runner.values import dataclass
 from runner.words import _, nearest
 
 if TYPE_CHECKING:
+    from runner.clean import Redactor
     from runner.cli.reading import Findings
     from runner.model import Flow
     from runner.plan import Stock
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from runner.suite import Job
     from runner.targets import Connection
 
-__all__ = ["Jobs", "Where", "environment_names", "made", "seconds", "secrets", "stocked", "untrusted", "whole_selection"]
+__all__ = ["Jobs", "Where", "environment_names", "made", "redactor", "seconds", "stocked", "untrusted", "whole_selection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +154,12 @@ def untrusted(stock: "Stock", selected: "Selected") -> None:
     refuse_untrusted(stock.flows([place for place in selected.places if stock.needs[stock.candidates[place].flow].permission]))
 
 
-def secrets(made: Jobs, environment: Mapping[str, str]) -> list[str]:
-    """What must appear nowhere: the values of the key variables in use, and those that texts take from the environment."""
-    from runner.cli.environment import secrets as in_texts
+def redactor(made: Jobs, found: "Settings", environment: Mapping[str, str]) -> "Redactor":
+    """What masks the secrets that there are here, and the keys of the services in use."""
+    from runner.clean import Redactor
 
     keys = {connection.key_variable for connection in made.connections} - {None}
-    return [*(environment[name] for name in keys if name and environment.get(name)), *in_texts()]
+    return Redactor([*(environment[name] for name in keys if name and environment.get(name)), *secrets(found, environment)])
 
 
 def variables(given: Sequence[str], declared: Iterable[str]) -> dict[str, str]:

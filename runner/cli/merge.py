@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runner.cli import output, reports
+from runner.cli import environment, output, reports
 from runner.cli.frame import Command, Exit, Refused, WrongPath, option
 from runner.words import _
 
@@ -78,13 +78,13 @@ def named(written: str) -> list[Path]:
 def merge(inputs: Sequence[Path], files: Mapping[str, str], *, fail_on_flaky: bool, quiet: bool, colour: bool) -> int:
     """Tell all of it to the reporters, and return the exit code it comes to."""
     from runner.archive import Archive
-    from runner.clean import Redactor
     from runner.merge import Unmergeable, merged
     from runner.report import Fold
     from runner.reporters import Audience
     from runner.reporters.terminal import open_terminal
 
-    redact = Redactor().redact
+    redactor = environment.redactor()
+    redact = redactor.redact
     people = sys.stderr if "-" in files.values() else sys.stdout
     shelf = Archive()
     fold = Fold(shelf)
@@ -94,7 +94,7 @@ def merge(inputs: Sequence[Path], files: Mapping[str, str], *, fail_on_flaky: bo
         # Nothing is written anywhere before every file has been read.
         began = next(told)
         opened = [screen, *reports.opened(files, fold, redact)]
-        audience = Audience(fold, opened, redact)
+        audience = Audience(fold, opened, redactor)
         audience.receive(began)
         for envelope in told:
             audience.receive(envelope)

@@ -184,7 +184,6 @@ def play(
     """Play every job, tell it to the reporters, and return the exit code the report comes to. `shared` is how many all shards
     play together, if that is known."""
     from runner import crew, resume, suite
-    from runner.clean import Redactor
     from runner.cli.ask import open_ask
     from runner.cli.trust import permitted
     from runner.gallery import Gallery
@@ -194,7 +193,8 @@ def play(
     from runner.reporters import Audience
     from runner.targets import ConnectionProblem
 
-    redact = Redactor(jobs.secrets(made, environment)).redact
+    redactor = jobs.redactor(made, found, environment)
+    redact = redactor.redact
     people = sys.stderr if "-" in files.values() else sys.stdout
     archive, earlier = archive_of(made, state, found.folder, resuming=choices.resume)
     finished = resume.finished(archive, made) if archive and earlier else {}
@@ -209,7 +209,7 @@ def play(
     try:
         suite.run(
             made,
-            Audience(fold, [archive, *reporters] if archive else reporters, redact).receive,
+            Audience(fold, [archive, *reporters] if archive else reporters, redactor).receive,
             environment=environment,
             connections=made.connections,
             limits=limits,

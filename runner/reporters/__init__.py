@@ -13,7 +13,8 @@ from operator import is_
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TextIO, get_type_hints
 
-from runner.events import Envelope
+from runner.clean import Redactor
+from runner.events import Envelope, SuiteEnded, TextArrived
 from runner.files import replace as replace_file
 from runner.registry import reporters
 from runner.report import Fold, Report
@@ -114,14 +115,40 @@ class Audience:
     """Everybody who is told of a run. What is told passes here once: secrets are taken out, then the fold hears of it, then
     each reporter."""
 
-    def __init__(self, fold: Fold, listeners: Sequence[Listener], redact: Redact) -> None:
+    def __init__(self, fold: Fold, listeners: Sequence[Listener], redactor: Redactor) -> None:
         self.fold = fold
         self.listeners = listeners
-        self.redact = redact
+        self.redactor = redactor
+        self.arriving: dict[int, Envelope] = {}
+        """The piece of an answer that each case told last, behind what was held back of those before: a secret may come in
+        pieces, and only what follows tells where it ends."""
         self.harmless: set[object] = set(NOTHING)
         """Values that hide nothing: short texts, such as outcomes and ids, come again and again."""
 
     def receive(self, envelope: Envelope) -> None:
+        before = self.arriving.pop(envelope.case, None)
+        if isinstance(envelope.event, TextArrived):
+            self.arriving[envelope.case] = self.joined(before, envelope, envelope.event) if before else envelope
+            return
+        if before:
+            self.tell(before)
+        if isinstance(envelope.event, SuiteEnded):
+            for last in self.arriving.values():
+                self.tell(last)
+        self.tell(envelope)
+
+    def joined(self, before: Envelope, envelope: Envelope, event: TextArrived) -> Envelope:
+        """Tell what an earlier piece surely is; the later one, with the rest of the earlier in front of it."""
+        assert isinstance(before.event, TextArrived)
+        text = before.event.text
+        at = self.redactor.open_end(text)
+        if at == len(text):
+            self.tell(before)
+            return envelope
+        self.tell(replace(before, event=replace(before.event, text=text[:at])))
+        return replace(envelope, event=replace(event, text=text[at:] + event.text))
+
+    def tell(self, envelope: Envelope) -> None:
         event = self.redacted(envelope.event)
         told = envelope if event is envelope.event else replace(envelope, event=event)
         self.fold.receive(told)
@@ -145,7 +172,7 @@ class Audience:
         return replace(value, **changed) if changed else value
 
     def redacted_text(self, text: str) -> str:
-        if (masked := self.redact(text)) != text:
+        if (masked := self.redactor.redact(text)) != text:
             return masked
         if len(self.harmless) > REMEMBERED:
             self.harmless = set(NOTHING)
