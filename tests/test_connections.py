@@ -500,6 +500,34 @@ def test_a_connection_closed_while_idle_loses_no_request() -> None:
     run(go())
 
 
+def test_a_request_given_up_as_its_answer_comes_takes_no_connection_from_the_next() -> None:
+    async def go() -> None:
+        answered = asyncio.Event()
+
+        def serve(server: Server) -> Serve:
+            async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                while True:
+                    await server.request(reader)
+                    writer.write(OK)
+                    answered.set()
+
+            return answer
+
+        async with serving(serve) as server, Connections(server.base) as way:
+            first = asyncio.create_task(asked(way, server))
+            await answered.wait()
+            # The answer is read in this turn of the loop; whoever waits for it is told in the next, after us.
+            await asyncio.sleep(0)
+            first.cancel()
+            assert b"ok" == await asked(way, server)
+            assert (1, 2) == (server.connections, len(server.requests))
+            assert [True] == [
+                isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(first, return_exceptions=True)
+            ]
+
+    run(go())
+
+
 def test_a_connection_closed_while_nobody_looked_loses_no_request() -> None:
     """The loop was busy, so that the end of the connection is known to the system alone."""
     listening = socket.create_server(("127.0.0.1", 0))

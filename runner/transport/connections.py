@@ -75,7 +75,7 @@ class Connections(httpx.AsyncBaseTransport):
                     raise reply.error
                 await reply.more(limits.get("read"))
         except BaseException:
-            connection.abort()
+            await reply.aclose()
             raise
         return httpx.Response(reply.status, headers=reply.headers, stream=reply)
 
@@ -418,8 +418,8 @@ class Reply(httpx.AsyncByteStream):
         return piece
 
     async def aclose(self) -> None:
-        if self.connection.reply is self:
-            # The rest would be in the way of the next answer.
+        # The rest would be in the way of the next answer; but when all of it has come, another request may have the connection.
+        if self.connection.reply is self or self.connection.transport.is_closing():
             self.connection.abort()
 
 
