@@ -115,7 +115,7 @@ async def play(
     patience: Patience | None = None,
     ledger: Ledger | None = None,
     keep: bool = False,
-    shut_out: Callable[[str], None] | None = None,
+    shut_out: Callable[[TargetError], None] | None = None,
 ) -> Outcome:
     """Play a case once to its end and delete what was made, whatever happens; an asyncio cancellation included.
 
@@ -209,7 +209,7 @@ class Conversation:
     answers: Answers = field(default_factory=Answers)
     answering: str = ""
     """The function whose answer is due."""
-    shut_out: Callable[[str], None] | None = None
+    shut_out: Callable[[TargetError], None] | None = None
 
     def __post_init__(self) -> None:
         self.target = Patient(self.service, self.patience, self.again, self.warn, self.ledger)
@@ -787,7 +787,7 @@ class Conversation:
             yield operation
         except TargetError as error:
             if self.shut_out is not None and hopeless(error):
-                self.shut_out(error.sentence)
+                self.shut_out(error)
             operation.request_id = error.request_id
             end(Outcome.ERROR, error.sentence)
             raise Trouble(error.sentence) from error

@@ -35,6 +35,12 @@ FIRST, SLOWEST = 1.0, 0.2
 STRAINED = 60.0
 """How long a service that throttled is taken to be short of breath: limits mostly clear within a minute."""
 REMEMBERED = 4096
+DOWN = 5
+"""How many requests come to nothing when a service is out of order, rather than they unlucky."""
+GONE = 120.0
+"""How many seconds a service may be out of order before a run ends."""
+SHORTEST_REST, LONGEST_REST = 0.5, 8.0
+"""How long a service that is out of order is left alone: twice as long each time, from here to there."""
 
 
 class Pace:
@@ -50,8 +56,8 @@ class Pace:
         self.clock = clock
         self.ceiling = max(1, ceiling)
         self.parts = parts
-        self.tell: Callable[[float | None, float | None], None] = lambda _wait, _began: None
-        """Told what slows us down, as `hear` of the other parts is."""
+        self.tell: Callable[[float | None, float | None, str], None] = lambda _wait, _began, _closed: None
+        """Told what slows us down, or why we are let in no more, as `hear` of the other parts is."""
         self.fastest = inf if rps is None else rps * (1 - MARGIN)
         self.rate = self.fastest
         """Requests a second."""
@@ -73,6 +79,14 @@ class Pace:
         """How many conversations may be at once now."""
         self.window = 0
         """How many requests succeeded since the limit was changed."""
+        self.troubled = inf
+        """When the first request failed, unless one that went after it succeeded."""
+        self.failures = 0
+        """How many that went after it failed as well."""
+        self.noted = -inf
+        """When a failure was last told that was new."""
+        self.rests = 0
+        """How often the service was left alone since it last answered."""
         self.closed = ""
         """Why the service lets nobody in, where that is so."""
         self.inside = 0
@@ -101,16 +115,18 @@ class Pace:
 
     def pause(self, seconds: float) -> None:
         """The service asked for a pause, but did not throttle."""
-        self.tell(seconds, None)
+        self.tell(seconds, None, "")
         self.hold(seconds)
 
     def hold(self, seconds: float) -> None:
         """Nobody's request goes for so long."""
         self.opens = max(self.opens, self.clock.now() + seconds)
 
-    def succeeded(self) -> None:
-        """The service has answered a request."""
+    def succeeded(self, began: float = inf) -> None:
+        """The service has answered a request that went at `began`."""
         now = self.clock.now()
+        if began > self.troubled:
+            self.troubled, self.failures, self.rests = inf, 0, 0
         self.taken.append(now)
         quiet = now - self.slowed
         # The longer it goes well, the less the rate that was learnt then says.
@@ -124,11 +140,42 @@ class Pace:
 
     def throttled(self, wait: float | None = None, began: float = inf) -> None:
         """The service refused a request that went at `began`, and asked for a pause of `wait` seconds if it did."""
-        self.tell(wait, began)
+        self.tell(wait, began, "")
         self.slow_down(wait, began)
 
-    def hear(self, wait: float | None, began: float | None) -> None:
-        """Another part was slowed down: throttled if there is a `began`, else only asked to wait."""
+    def failed(self, began: float, *, again: bool = False) -> bool:
+        """A request that went at `began` came to nothing, perhaps `again`; whether that tells anything new: what was under way
+        when the last one failed may have failed for the same reason. A service that is out of order is left alone for a while,
+        by everybody."""
+        now = self.clock.now()
+        if self.troubled == inf:
+            self.troubled = now
+        elif began >= self.troubled:
+            self.failures += 1
+        if began <= self.noted and (self.down or not again):
+            return False
+        self.noted = now
+        if self.down and not self.gone:
+            seconds = min(LONGEST_REST, SHORTEST_REST * 2**self.rests)
+            self.rests += 1
+            self.resize(self.limit // 2)
+            self.pause(seconds * (0.5 + 0.5 * self.clock.random()))
+        return True
+
+    @property
+    def down(self) -> bool:
+        """Whether the service is out of order: nothing succeeds that was begun after something failed."""
+        # Failures may be told sooner than successes.
+        return self.failures >= max(DOWN, self.inside // 4)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has been out of order for so long that nobody waits for it."""
+        return self.down and self.clock.now() - self.troubled > GONE
+
+    def hear(self, wait: float | None, began: float | None, closed: str = "") -> None:
+        """Another part was slowed down: throttled if there is a `began`, else only asked to wait; or it is let in no more."""
+        self.closed = self.closed or closed
         if began is not None:
             self.slow_down(wait, began)
         elif wait is not None:
@@ -170,9 +217,12 @@ class Pace:
         """Whether the service throttled a short while ago."""
         return self.clock.now() - self.strain < STRAINED
 
-    def shut_out(self, why: str) -> None:
-        """The service will not have us, and asking again does not help. What it took before says that others may be let in."""
-        if not self.taken:
+    def shut_out(self, why: str, *, surely: bool) -> None:
+        """The service will not have us, and asking again does not help. Unless that is `surely` so for everybody, what it took
+        before says that others may be let in."""
+        if surely and not self.closed:
+            self.tell(None, None, why)
+        if surely or not self.taken:
             self.closed = self.closed or why
 
     # ── conversations ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,11 +271,12 @@ Account = tuple[str, str | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Slowed:
-    """What slowed down an account's requests in one part of a run, as `Pace.hear` takes it."""
+    """What slowed down or ended an account's requests in one part of a run, as `Pace.hear` takes it."""
 
     account: Account
     wait: float | None
     began: float | None
+    closed: str = ""
 
 
 class Paces:
@@ -253,9 +304,9 @@ class Paces:
     def at(self, account: Account) -> Pace:
         if account not in self.known:
             self.known[account] = pace = Pace(self.clock, self.ceiling, self.rps, self.parts)
-            pace.tell = lambda wait, began: self.tell(Slowed(account, wait, began))
+            pace.tell = lambda wait, began, closed: self.tell(Slowed(account, wait, began, closed))
         return self.known[account]
 
     def hear(self, slowed: Slowed) -> None:
         """Another part was slowed down."""
-        self.at(slowed.account).hear(slowed.wait, slowed.began)
+        self.at(slowed.account).hear(slowed.wait, slowed.began, slowed.closed)

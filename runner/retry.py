@@ -35,7 +35,7 @@ from runner.values import dataclass
 from runner.wire.assistant_api import has_room
 from runner.words import _
 
-__all__ = ["Again", "Ledger", "Passing", "Patience", "Patient", "RetryBudget", "Taken", "hopeless", "passing"]
+__all__ = ["Again", "Ledger", "Passing", "Patience", "Patient", "RetryBudget", "Taken", "for_everybody", "hopeless", "passing"]
 
 ATTEMPTS = 4
 THROTTLED_ATTEMPTS = 8
@@ -90,8 +90,19 @@ def passing(failure: TargetError) -> Passing | None:
 
 
 def hopeless(failure: TargetError) -> bool:
-    """Whether the same must come of whatever else is asked: a key that is not accepted, or an account that may not."""
-    return failure.status in (401, 403) or failure.code in HOPELESS
+    """Whether the same must come of whatever else is asked: a key that is not accepted, an account that may not, or nobody
+    there."""
+    return for_everybody(failure) or failure.status == 403 or not failure.sent
+
+
+def for_everybody(failure: TargetError) -> bool:
+    """Whether the same comes to everybody who asks with this key, also where the service has answered before."""
+    return failure.status == 401 or failure.code in HOPELESS or too_long(failure.retry_after)
+
+
+def too_long(wish: float | None) -> bool:
+    """Whether a service asks to be left alone for longer than it is waited for."""
+    return wish is not None and wish > LONGEST_WISH
 
 
 def doubtful(failure: TargetError) -> bool:
@@ -193,6 +204,8 @@ class Patient:
     """Whether the thread is ours and was empty."""
     newest: str = ""
     """The last message added."""
+    went: float = 0
+    """When the last request went."""
 
     # ── making ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -424,6 +437,7 @@ class Patient:
 
         `look` finds what it came to when its answer got lost; None when it came to nothing, and may be made again.
         """
+        pace = self.patience.pace
         failures = throttles = 0
         unsure = False
         most_throttles = max(attempts, THROTTLED_ATTEMPTS)
@@ -437,11 +451,16 @@ class Patient:
                     self.patience.retries.earn()
                 return answer
             kind = passing(failure)
+            news = kind in (None, Passing.THROTTLED) or pace.failed(self.went, again=failures > 0)
             failures, throttles = (failures, throttles + 1) if kind is Passing.THROTTLED else (failures + 1, throttles)
-            last = kind is None or failures >= attempts or throttles >= most_throttles
-            if kind is not None and not last and not self.patience.retries.pay(kind):
-                failure.note = _("the retry budget is used up")
-                last = True
+            # Who is out of order after having answered is waited for as long as who throttles.
+            most = most_throttles if kind is Passing.TRANSIENT and pace.down and pace.taken else attempts
+            last = kind is None or failures >= most or throttles >= most_throttles
+            if kind is not None and not last:
+                failure.note = self.unaffordable(kind, news=news)
+                last = bool(failure.note)
+                if last and pace.down:
+                    pace.shut_out(failure.sentence, surely=True)
             unsure = unsure or doubt(failure)
             lost = look if doubt(failure) or (last and unsure) else None
             if last and lost is None:
@@ -457,10 +476,19 @@ class Patient:
                 raise failure
             self.again(failures + throttles + 1, seconds, failure.sentence)
 
+    def unaffordable(self, kind: Passing, *, news: bool) -> str:
+        """Why there can be no repetition although there is hope; nothing where there can. One trouble is paid for once, and
+        what was made is deleted whatever is left."""
+        if self.patience.pace.gone:
+            return _("the service has been out of order for too long")
+        if news and not self.tidying and not self.patience.retries.pay(kind):
+            return _("the retry budget is used up")
+        return ""
+
     async def once(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Make a call when its turn has come."""
         pace, budget = self.patience.pace, self.patience.budget
-        began = self.patience.clock.now() if self.urgent else await pace.turn()
+        self.went = began = self.patience.clock.now() if self.urgent else await pace.turn()
         if self.tidying:
             budget.count()
         else:
@@ -469,17 +497,17 @@ class Patient:
         try:
             answer = await call()
         except TargetError as failure:
-            wish = failure.retry_after
-            # Who asks for more than we give is left by each by itself.
-            if wish is None or wish <= LONGEST_WISH:
-                if passing(failure) is Passing.THROTTLED:
+            wish, kind = failure.retry_after, passing(failure)
+            # Who asks for more than we give is not asked again.
+            if not too_long(wish):
+                if kind is Passing.THROTTLED:
                     pace.throttled(wish, began)
                 elif wish is not None:
                     pace.pause(wish)
             raise
         finally:
             self.sending = False
-        pace.succeeded()
+        pace.succeeded(began)
         return answer
 
     async def found(self, look: Callable[[TargetError], Awaitable[Answer | None]], failure: TargetError) -> Answer | None:
@@ -493,7 +521,7 @@ class Patient:
         """Leave the service alone after so many failures of this kind, and say for how many seconds; raise `failure` when
         there is no time for that."""
         clock, wish = self.patience.clock, failure.retry_after
-        if wish is not None and wish > LONGEST_WISH:
+        if too_long(wish):
             failure.note = _("the service asks to wait {seconds:g} s, which is too long").format(seconds=wish)
             raise failure
         seconds = pause_after(kind, times, clock.random()) if wish is None else wish * (1 + 0.1 * clock.random())

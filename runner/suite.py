@@ -17,8 +17,8 @@ from runner.engine import play
 from runner.events import AttemptEnded, CaseEnded, CaseStarted, Emit, Envelope, Event, SuiteEnded, SuiteStarted
 from runner.model import Outcome
 from runner.pace import Pace, Paces, Slowed
-from runner.retry import Ledger, Patience, RetryBudget
-from runner.targets import Connection, Target, open_target
+from runner.retry import Ledger, Patience, RetryBudget, for_everybody
+from runner.targets import Connection, Target, TargetError, open_target
 from runner.values import dataclass
 from runner.words import _, ngettext
 
@@ -354,17 +354,19 @@ class Suite:
     async def attempts(self, job: Job, pace: Pace, times: int, tell: Emit) -> None:
         """Play a case as often as its flow says."""
         retries = 0 if times > 1 else job.case.flow.retries
-        shut_out: list[str] = []
+        shut_out: list[TargetError] = []
         for attempt in range(1, times + retries + 1):
             outcome = await self.attempt(job, attempt, pace, tell, shut_out.append)
             if shut_out:
-                pace.shut_out(shut_out[0])
-            if outcome is Outcome.SKIPPED or shut_out or (times == 1 and outcome is Outcome.PASSED):
+                pace.shut_out(shut_out[0].sentence, surely=any(map(for_everybody, shut_out)))
+            if outcome is Outcome.SKIPPED or (times == 1 and outcome is Outcome.PASSED):
+                return
+            if pace.closed or any(failure.sent for failure in shut_out):
                 return
             if not self.may_spend() or self.cut or (self.stopped and times == 1):
                 return
 
-    async def attempt(self, job: Job, attempt: int, pace: Pace, tell: Emit, shut_out: Callable[[str], None]) -> Outcome:
+    async def attempt(self, job: Job, attempt: int, pace: Pace, tell: Emit, shut_out: Callable[[TargetError], None]) -> Outcome:
         folder = job.folder if attempt == 1 else f"{job.folder}/attempt-{attempt}"
 
         def save_image(step: int, index: int, data: bytes) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, ClassVar, TypeVar, cast
 
 from runner.clock import LoopClock
@@ -24,7 +25,7 @@ from runner.suite import Job, Suite
 from runner.targets import Capabilities, Connection, StreamEvent, Target, TargetError
 from tests.engine_fixtures import expect, on_virtual_time
 
-__all__ = ["HERE", "Answers", "Model", "Played", "SteadyClock", "job", "jobs", "play", "refusal"]
+__all__ = ["HERE", "Answers", "Dice", "Model", "Played", "SteadyClock", "job", "jobs", "play", "refusal"]
 
 HERE = Connection("simple", "https://service.test/api/v1", "for tests", streaming=False)
 Kind = TypeVar("Kind")
@@ -37,6 +38,16 @@ class SteadyClock(LoopClock):
 
     def random(self) -> float:
         return 0.0
+
+
+class Dice(LoopClock):
+    """With the same dice each time."""
+
+    def __init__(self) -> None:
+        self.dice = Random(1)
+
+    def random(self) -> float:
+        return self.dice.random()
 
 
 def refusal(status: int, code: str = "InvalidParameter") -> TargetError:

@@ -4,17 +4,17 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from typing import Any, Protocol
 
 import pytest
 
 from runner.budget import Budget
-from runner.clock import LoopClock
 from runner.pace import Pace, Paces, Slowed
 from runner.retry import Patience, Patient, RetryBudget
 from runner.targets import Connection, TargetError
 from tests.engine_fixtures import SteadyClock, on_virtual_time
+from tests.suite_fixtures import Dice
 
 RATE = 20
 
@@ -73,14 +73,6 @@ WISHES: dict[str, Callable[[float], float | None]] = {
 }
 
 
-class Dice(LoopClock):
-    def __init__(self) -> None:
-        self.dice = random.Random(1)
-
-    def random(self) -> float:
-        return self.dice.random()
-
-
 def served(limit: Limit, wish: str, rps: float | None, *, begins: float, latency: float, parts: int = 1) -> tuple[float, int]:
     """The seconds it takes to play 20 conversations of 8 calls, 10 at a time, and what is left of the retry budget. With
     several `parts`, each plays its share as it would in a process of its own."""
@@ -116,9 +108,9 @@ def served(limit: Limit, wish: str, rps: float | None, *, begins: float, latency
     return result
 
 
-def pass_on(others: Sequence[Pace], wait: float | None, began: float | None) -> None:
+def pass_on(others: Sequence[Pace], wait: float | None, began: float | None, closed: str) -> None:
     for other in others:
-        other.hear(wait, began)
+        other.hear(wait, began, closed)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5])
@@ -295,6 +287,43 @@ def test_a_service_is_short_of_breath_for_a_minute() -> None:
         return seen
 
     assert [False, True, True, False] == on_virtual_time(go())
+
+
+def test_a_service_out_of_order_is_left_alone_ever_longer_by_everybody_until_it_answers() -> None:
+    async def go() -> list[tuple[float, int, int]]:
+        pace, other = Pace(SteadyClock(), 32), Pace(SteadyClock(), 32)
+        pace.tell = partial(pass_on, [other])
+        pace.limit, seen = 32, []
+        for _wave in range(8):
+            began = await pace.turn()
+            await asyncio.sleep(0.125)
+            news = [pace.failed(began) for _each in range(5)]
+            seen.append((other.opens - pace.clock.now(), pace.limit, sum(news)))
+        assert pace.down
+        # What was under way before says nothing.
+        pace.succeeded(0.0)
+        assert pace.down
+        pace.succeeded(pace.clock.now())
+        assert not pace.down
+        return seen
+
+    # The dice show 0, which halves each rest. Of each wave one tells something new.
+    rests = [(-inf, 32), (0.25, 16), (0.5, 8), (1, 4), (2, 2), (4, 1), (4, 1), (4, 1)]
+    assert [(*rest, 1) for rest in rests] == on_virtual_time(go())
+
+
+def test_a_model_that_lets_nobody_in_is_closed_in_the_other_parts_too() -> None:
+    async def go() -> None:
+        pace, other = Pace(SteadyClock(), 4), Pace(SteadyClock(), 4)
+        pace.tell = partial(pass_on, [other])
+        pace.shut_out("not here", surely=False)
+        assert ("not here", "") == (pace.closed, other.closed)
+        pace.closed = ""
+        other.succeeded()
+        pace.shut_out("nowhere", surely=True)
+        assert ("nowhere", "nowhere") == (pace.closed, other.closed)
+
+    on_virtual_time(go())
 
 
 # ── places ───────────────────────────────────────────────────────────────────────────────────────────────────────────

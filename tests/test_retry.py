@@ -653,6 +653,11 @@ def test_a_retry_budget_that_is_used_up_ends_calls_at_once() -> None:
     assert (["POST /assistants", "GET /assistants"], []) == (seen.transport.calls, seen.again)
 
 
+def test_what_was_made_is_deleted_whatever_is_left_of_the_retry_budget() -> None:
+    seen = served(flow(SAID), "500@1-3/delete_thread", patience=alone(RetryBudget(13)))
+    assert (Outcome.PASSED, 0, 4) == (seen.result.outcome, seen.left.total(), seen.transport.calls.count("DELETE /threads/*"))
+
+
 def test_all_conversations_draw_on_one_retry_budget() -> None:
     retries = RetryBudget(100)
     seen = [served(flow(SAID), "500/create_assistant", patience=alone(retries)) for _conversation in range(5)]

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,7 +67,7 @@ from runner.targets import Connection, ConnectionProblem, TargetError
 from runner.targets.embedded import Embedded
 from runner.transport.embedded import EmbeddedTransport
 from tests.engine_fixtures import DELETED, expect, flow, message, on_virtual_time, page, run
-from tests.suite_fixtures import HERE, Answers, Model, SteadyClock, job, jobs, play, refusal
+from tests.suite_fixtures import HERE, Answers, Dice, Model, SteadyClock, job, jobs, play, refusal
 
 CONNECTION = Connection("embedded", Embedded.default_base_url, "for tests")
 PAINTER = Assistant(model="qwen-max", tools=(Tool("text_to_image"),))
@@ -493,6 +495,13 @@ def test_nothing_is_played_again_for_a_service_that_will_not_have_us(failure: Ta
     assert ({1: [E]}, {1: (E, because)}) == (repeated.attempts, repeated.verdicts)
 
 
+def replace_wish(failure: TargetError, seconds: float) -> TargetError:
+    """The same, from a service that asks to be left alone for so long; as it is told in the end."""
+    failure.retry_after = seconds
+    failure.note = f"the service asks to wait {seconds:g} s, which is too long"
+    return failure
+
+
 class Closed(Model):
     """Lets nobody in who asks for one model."""
 
@@ -510,6 +519,71 @@ def test_no_more_conversations_begin_where_the_service_lets_nobody_in() -> None:
     assert {1: E, 2: E, **dict.fromkeys((3, 4, 5, 6), "not_run"), 7: P} == played.outcomes
     assert {why} == {reason for outcome, reason in played.verdicts.values() if outcome != P}
     assert (why, 4) == (played.ended.reason, played.report.exit_code)
+
+
+@pytest.mark.parametrize("failure", [refusal(401), refusal(400, "Arrearage"), replace_wish(refusal(429), 86400.0)])
+def test_a_refusal_that_everybody_gets_ends_the_run_for_its_model_also_later(failure: TargetError) -> None:
+    played = play([*jobs(6), job(7, model="another")], Model({"Is it 2?": [failure]}))
+    assert {1: P, 2: E, **dict.fromkeys((3, 4, 5, 6), "not_run"), 7: P} == played.outcomes
+    assert {failure.sentence} == {reason for outcome, reason in played.verdicts.values() if outcome != P}
+
+
+class Away:
+    """A service that cannot be asked anything from one time to another."""
+
+    def __init__(self, failure: Callable[[], TargetError], begins: float, ends: float = inf) -> None:
+        self.service = Model()
+        self.failure = failure
+        self.begins = begins
+        self.ends = ends
+        self.refused = 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.service, name)
+        if not callable(found) or name == "close":
+            return found
+
+        async def asked(*given: Any) -> Any:
+            if self.begins <= asyncio.get_running_loop().time() < self.ends:
+                self.refused += 1
+                raise self.failure()
+            return await found(*given)
+
+        return asked
+
+
+def nobody_there() -> TargetError:
+    return TargetError("POST /x", "connection refused", sent=False)
+
+
+@pytest.mark.parametrize("failure", [nobody_there, lambda: refusal(503)])
+@pytest.mark.parametrize("seconds", [1, 5, 20])
+def test_a_service_that_is_out_of_order_for_a_while_is_waited_for(failure: Callable[[], TargetError], seconds: int) -> None:
+    service: Any = Away(failure, 3, 3 + seconds)
+    played = play(jobs(400), service, limits=Limits(jobs=50), clock=Dice())
+    assert {P} == set(played.outcomes.values())
+    assert {} == service.there
+    # Fifty are under way when it goes away; from then on one at a time finds out.
+    assert 50 <= service.refused <= 50 + 10
+
+
+@pytest.mark.parametrize("failure", [nobody_there, lambda: refusal(503)])
+def test_a_service_that_stays_away_ends_the_run(failure: Callable[[], TargetError]) -> None:
+    service: Any = Away(failure, 3)
+    played = play(jobs(2000), service, limits=Limits(jobs=50), clock=Dice())
+    counted = Counter(played.outcomes.values())
+    assert {"passed", "error", "not_run"} == set(counted)
+    assert counted["error"] < 100
+    assert played.ended.reason.endswith("; the service has been out of order for too long")
+    assert (True, 4) == (service.refused < 500, played.report.exit_code)
+    assert 120 < played.seconds < 180
+
+
+def test_no_more_conversations_begin_where_nobody_is_there() -> None:
+    service: Any = Away(nobody_there, 0)
+    played = play(jobs(50), service, limits=Limits(jobs=20))
+    assert {"error": 4, "not_run": 46} == Counter(played.outcomes.values())
+    assert ({"POST /x: connection refused"}, 16) == ({reason for _outcome, reason in played.verdicts.values()}, service.refused)
 
 
 def test_one_who_is_refused_later_keeps_no_others_out() -> None:
