@@ -385,11 +385,13 @@ class Cases(Sequence[CaseReport]):
 class Fold:
     """Takes envelopes as they come, conversations interleaved or not; `report` may be asked for at any time.
 
-    What happened in a conversation that has ended goes to the shelf; only a summary of it is kept here.
+    What happened in a conversation that has ended goes to the shelf; only a summary of it is kept here. With `elsewhere` it
+    happened on some other machine, so that no path in it is to be trusted.
     """
 
-    def __init__(self, shelf: Shelf | None = None) -> None:
+    def __init__(self, shelf: Shelf | None = None, *, elsewhere: bool = False) -> None:
         self.shelf: Shelf = shelf or Memory()
+        self.elsewhere = elsewhere
         self.suite: SuiteStarted | None = None
         self.started = 0.0
         self.latest = 0.0

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import merge
-from runner.events import Envelope, Event, StepEnded, StepStarted, SuiteEnded, SuiteStarted
+from runner.embedded.picture import draw
+from runner.events import Envelope, Event, ImageSaved, StepEnded, StepStarted, SuiteEnded, SuiteStarted
 from runner.merge import Unmergeable, merged
 from runner.ndjson import as_mapping, dumps, encode
 from runner.report import Report
@@ -227,6 +228,35 @@ def test_no_file_outside_of_the_folder_is_read_for_the_screen(tmp_path: Path) ->
         write(folder / "a.jsonl", enveloped([(0, suite(1)), *((1, each) for each in failed), (0, SuiteEnded(1))]))
         shown[path] = "7 | a: 1" in run(folder, "merge", "a.jsonl").stdout
     assert {"inside.yaml": True, "../outside.yaml": False, "link.yaml": False, str(tmp_path / "outside.yaml"): False} == shown
+
+
+def test_no_file_outside_of_the_folder_gets_onto_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    shown = {}
+    for path, place in (("in", folder), ("../out", tmp_path), (str(tmp_path / "out"), tmp_path)):
+        (place / Path(path).name).with_suffix(".yaml").write_text("hunter: 2\n" * 30)
+        (place / Path(path).name).with_suffix(".png").write_bytes(draw("a cat"))
+        saved = ImageSaved(1, "tool", f"{path}.png")
+        step = StepStarted(1, "", 3, ("Hello.",)), saved, check("failed"), StepEnded(1, "failed", 1)
+        failed = conversation(*step, outcome="failed", started=case(path=f"{path}.yaml"))
+        write(folder / "a.jsonl", enveloped([(0, suite(1)), *((1, each) for each in failed), (0, SuiteEnded(1))]))
+        assert 1 == run(folder, "merge", "a.jsonl", "--html", "a.html").code
+        page = (folder / "a.html").read_text("utf-8")
+        shown[path] = (
+            "hunter" in page,
+            "data:image/png" in page,
+            f"a picture outside of the current folder: {path}.png" in page,
+        )
+    inside, outside = (True, True, False), (False, False, True)
+    assert {"in": inside, "../out": outside, str(tmp_path / "out"): outside} == shown
+
+
+def test_a_version_of_others_begins_no_line(tmp_path: Path) -> None:
+    began = replace(suite(1), version="0.1.0\n::stop-commands::x\n\x1b[2J")
+    write(tmp_path / "a.jsonl", enveloped([(0, began), *((1, each) for each in conversation()), (0, SuiteEnded(1))]))
+    first, *_rest = run(tmp_path, "merge", "a.jsonl").stdout.splitlines()
+    assert first.startswith("runflow 0.1.0 ::stop-commands::x \\u001b[2J · target ")
 
 
 @pytest.mark.parametrize(("flag", "code"), [((), 0), (("--fail-on-flaky",), 1)])

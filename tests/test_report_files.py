@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import signal
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.clean import Redactor
-from runner.cli.reports import NAMES
+from runner.cli.reports import NAMES, closed
 from runner.events import AnswerReceived, Envelope, Event, StepEnded, StepStarted, SuiteEnded, TextArrived
 from runner.ndjson import KINDS, Undecodable, as_mapping, decode
 from runner.registry import reporters
@@ -566,3 +567,37 @@ def test_what_hides_nothing_is_told_as_it_is() -> None:
     for envelope in (happened := kept("suite")):
         audience.receive(envelope)
     assert [True] * len(happened) == list(map(is_, happened, ear.heard))
+
+
+# ── signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Struck:
+    """A reporter during whose writing signals come."""
+
+    name = ""
+    lasting = False
+
+    def __init__(self, *signals: int) -> None:
+        self.signals = signals
+        self.written = False
+
+    def receive(self, envelope: Envelope) -> None: ...
+
+    def close(self) -> None:
+        for number in self.signals:
+            os.kill(os.getpid(), number)
+        self.written = True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_reports_are_written_stops_none_and_a_second_one_does(number: int) -> None:
+    before = signal.getsignal(number)
+    written = [Struck(number), Struck()]
+    assert 0 == closed(written)
+    assert [True, True] == [each.written for each in written]
+    written = [Struck(number, signal.SIGINT), Struck()]
+    with pytest.raises(KeyboardInterrupt):
+        closed(written)
+    assert [False, False] == [each.written for each in written]
+    assert before == signal.getsignal(number)

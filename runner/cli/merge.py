@@ -87,7 +87,7 @@ def merge(inputs: Sequence[Path], files: Mapping[str, str], *, fail_on_flaky: bo
     redact = redactor.redact
     people = sys.stderr if "-" in files.values() else sys.stdout
     shelf = Archive()
-    fold = Fold(shelf)
+    fold = Fold(shelf, elsewhere=True)
     screen = open_terminal(people, fold, redact, os.environ, quiet=quiet, colour=colour, merged=True)
     told = merged(inputs, fail_on_flaky=fail_on_flaky)
     try:

@@ -1,7 +1,10 @@
 """The reports that `run` and `merge` write: their options, and opening and closing them by name."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +66,32 @@ def opened(files: Mapping[str, str], fold: "Fold", redact: "Redact") -> "Iterato
 
 
 def closed(reporters: "Sequence[Reporter]") -> int:
-    """Close every reporter; say what could not be written, and return the exit code for that."""
+    """Close every reporter; say what could not be written, and return the exit code for that. All is over but the writing, so
+    that a signal does not stop it; a second one does."""
     code = Exit.PASSED
-    for reporter in reporters:
-        try:
-            reporter.close()
-        except OSError as error:
-            code = Exit.NO_VERDICT
-            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            print("runflow:", _("cannot write {what}").format(what=what), file=sys.stderr)
+    with one_signal_ignored():
+        for reporter in reporters:
+            try:
+                reporter.close()
+            except OSError as error:
+                code = Exit.NO_VERDICT
+                what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+                print("runflow:", _("cannot write {what}").format(what=what), file=sys.stderr)
     return code
+
+
+@contextmanager
+def one_signal_ignored() -> Iterator[None]:
+    before: dict[int, Any] = {}
+
+    def restore(*_signal: object) -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    # Elsewhere signals are somebody else's.
+    if threading.current_thread() is threading.main_thread():
+        before.update({number: signal.signal(number, restore) for number in (signal.SIGINT, signal.SIGTERM)})
+    try:
+        yield
+    finally:
+        restore()

@@ -13,6 +13,7 @@ from runner.model import Outcome, RunStatus
 from runner.registry import reporter
 from runner.report import AttemptReport, CaseReport, Report, StepReport, Summary, Totals
 from runner.reporters import Raw, Sink, WholeReport
+from runner.reporters.flows import is_below, lines_of
 from runner.reporters.json import compact
 from runner.reporters.terminal import duration, operation
 from runner.words import _, ngettext
@@ -38,7 +39,7 @@ class Page(WholeReport):
     room: ClassVar[int] = ROOM
 
     def pieces(self, report: Report) -> Iterator[str]:
-        return gathered(document(report, Album(self.sink, self.room)))
+        return gathered(document(report, Album(self.sink, self.room, elsewhere=self.fold.elsewhere)))
 
 
 # ── markup ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,7 +100,6 @@ def gathered(parts: Iterable[str]) -> Iterator[str]:
 
 
 def document(report: Report, album: "Album") -> Iterator[str]:
-    lines_of.cache_clear()
     summaries = report.summaries
     wrong = [each for each in summaries if each.outcome in WRONG]
     yield Html("<!doctype html>\n")
@@ -398,7 +398,7 @@ def attempted(attempt: AttemptReport, case: CaseReport, album: "Album") -> Itera
         sentence = ngettext("step {steps} was not run", "steps {steps} were not run", attempt.not_run)
         yield tag("p", sentence.format(steps=first if first == last else f"{first}–{last}"), class_="said not_run")
     if attempt.checks:
-        yield tag("section", tag("h4", _("the whole conversation")), checked(attempt.checks, case.path), class_="step")
+        yield tag("section", tag("h4", _("the whole conversation")), checked(attempt.checks, case.path, album), class_="step")
     yield from explained(attempt.outcome, attempt.reason, told)
     for ids, sentence in (
         (attempt.left, _("left at the service: {ids}")),
@@ -484,7 +484,7 @@ def stepped(step: StepReport, path: str, retries: Sequence[Retried], album: "Alb
     yield from troubles(step.step, step.operations, step.warnings, retries, told)
     yield from explained(step.outcome, step.reason, told)
     if step.checks:
-        yield checked(step.checks, path)
+        yield checked(step.checks, path, album)
 
 
 def bubble(side: str, name: str, message: str) -> Html:
@@ -509,17 +509,16 @@ def called(call: Called) -> Html:
 # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def checked(checks: Sequence[CheckEnded], path: str) -> Html:
-    return tag(
-        "ul", *(passed(each) if each.outcome == Outcome.PASSED else complaint(each, path) for each in checks), class_="checks"
-    )
+def checked(checks: Sequence[CheckEnded], path: str, album: "Album") -> Html:
+    told = (passed(each) if each.outcome == Outcome.PASSED else complaint(each, path, album) for each in checks)
+    return tag("ul", *told, class_="checks")
 
 
 def passed(check: CheckEnded) -> Html:
     return tag("li", one_line(check.check), class_=Outcome.PASSED)
 
 
-def complaint(check: CheckEnded, path: str) -> Html:
+def complaint(check: CheckEnded, path: str, album: "Album") -> Html:
     """A check that did not pass: what it said, the line that expected it, expected and actual."""
     where = f"{path}:{check.line}:{check.column}"
     rows = [
@@ -531,15 +530,14 @@ def complaint(check: CheckEnded, path: str) -> Html:
     return tag(
         "li",
         tag("p", tag("b", one_line(check.check)), " ", tag("bdi", check.message), " ", tag("code", where)),
-        line_of(check, path),
+        line_of(check, album.lines(path)),
         tag("dl", *rows) if rows else "",
         class_=kind(check.outcome),
     )
 
 
-def line_of(check: CheckEnded, path: str) -> Html:
+def line_of(check: CheckEnded, lines: Sequence[str]) -> Html:
     """The line of the flow, the part that is meant marked; nothing when it cannot be read any more."""
-    lines = lines_of(path)
     if not 0 < check.line <= len(lines):
         return Html()
     line = lines[check.line - 1].rstrip()
@@ -551,23 +549,23 @@ def line_of(check: CheckEnded, path: str) -> Html:
     return tag("div", tag("span", str(check.line)), tag("code", before, tag("mark", line[start:end]), after), class_="yaml")
 
 
-@lru_cache(8)
-def lines_of(path: str) -> tuple[str, ...]:
-    try:
-        return source.read(path).lines
-    except (Problems, ValueError):
-        return ()
-
-
 # ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Album:
-    """Puts saved pictures into the page until `room` bytes are full, and beside it from then on."""
+    """Puts saved pictures into the page until `room` bytes are full, and beside it from then on; and the lines of flows. What
+    happened `elsewhere` may name any file: nothing outside of the current folder is shown then."""
 
-    def __init__(self, sink: Sink, room: int) -> None:
+    def __init__(self, sink: Sink, room: int, *, elsewhere: bool) -> None:
         self.sink = sink
         self.room = room
+        self.elsewhere = elsewhere
+
+    def lines(self, path: str) -> Sequence[str]:
+        return lines_of(path) if self.may_show(path) else ()
+
+    def may_show(self, path: str) -> bool:
+        return not self.elsewhere or is_below(path)
 
     def figure(self, image: ImageSaved, name: str) -> Iterator[str]:
         """The picture, or why there is none. It is what its bytes say, never what a service called it."""
@@ -575,6 +573,9 @@ class Album:
 
         if not image.path:
             yield said("odd", _("a picture that is not shown: {reason}").format(reason=image.trouble or image.source))
+            return
+        if not self.may_show(image.path):
+            yield said("odd", _("a picture outside of the current folder: {path}").format(path=image.path))
             return
         try:
             data = source.open_bytes(image.path, LARGEST, None)

@@ -180,7 +180,7 @@ def heading(started: SuiteStarted, look: Look) -> list[str]:
     paint = Painter(look)
     where = "" if started.simulated else f", {started.base_url}"
     target = _("target {target} ({reason})").format(target=started.target + where, reason=started.reason)
-    lines = [paint.join([paint.paint(f"runflow {started.version}", "bold"), one_line(target, 300)])]
+    lines = [paint.join([paint.paint(one_line(f"runflow {started.version}"), "bold"), one_line(target, 300)])]
     if started.simulated:
         lines.append(paint.paint(_("no model answers here: a pass checks the flow, not a model"), "yellow"))
     return lines

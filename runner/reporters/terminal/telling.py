@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 
-from runner import source
 from runner.clean import one_line, visible
-from runner.diagnostics import Problems, cells, render
+from runner.diagnostics import cells, render
 from runner.events import Called, CaseStarted, CheckEnded, OperationEnded, Retried, StepStarted
 from runner.model import Outcome
 from runner.report import AttemptReport, CaseReport, StepReport, diagnostic
+from runner.reporters.flows import is_below, lines_of
 from runner.reporters.json import compact
 from runner.reporters.terminal.paint import Look, Painter, duration, how_many_checks, verdict, wrapped
 from runner.words import _, ngettext
@@ -119,12 +118,7 @@ class Teller:
 
     def source(self) -> Sequence[str]:
         """The flow file's lines; none when it cannot be read any more, or must not be."""
-        try:
-            if self.below and not Path(self.path).resolve().is_relative_to(Path.cwd()):
-                return ()
-            return source.read(self.path).lines
-        except (Problems, ValueError):  # some paths in an event stream are none that a system could have
-            return ()
+        return () if self.below and not is_below(self.path) else lines_of(self.path)
 
     def reason(self, ended: StepReport | AttemptReport | CaseReport, indent: str) -> list[str]:
         """Why there is no verdict, unless that has been said already."""
