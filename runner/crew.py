@@ -23,12 +23,13 @@ from functools import partial
 from typing import NoReturn, overload
 
 from runner.budget import Count
-from runner.events import CaseEnded, CaseStarted, Envelope, SuiteEnded, SuiteStarted
+from runner.events import AttemptEnded, AttemptStarted, CaseEnded, CaseStarted, Envelope, SuiteEnded, SuiteStarted
 from runner.ledger import may_be_left
 from runner.model import Outcome
 from runner.pace import Slowed
 from runner.parcel import pack, unpack
-from runner.suite import Job, Limits, Suite, signals
+from runner.registry import targets
+from runner.suite import Job, Limits, Suite, signals, stopping
 from runner.targets import ConnectionProblem
 from runner.values import dataclass
 from runner.words import _
@@ -45,7 +46,6 @@ LEAVING_SECONDS = 3.0
 """How long processes may take to end after a second signal."""
 PIECE = 256 * 1024
 """Bytes that are read at once."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def processes(limits: Limits, conversations: int) -> int:
@@ -202,6 +202,8 @@ class Member:
     share: Share
     writer: asyncio.StreamWriter | None = None
     begun: set[int] = field(default_factory=set)
+    playing: set[int] = field(default_factory=set)
+    """The conversations of which an attempt is under way."""
     latest: dict[int, int] = field(default_factory=dict)
     """The number of the last event of each conversation under way."""
     over: Over | None = None
@@ -220,12 +222,15 @@ def divided(suite: Suite, shares: Sequence[Share]) -> list[Member]:
     from then on."""
     for number in counts(suite):
         number.spread(1 + len(shares))
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        # Whoever started us may not have wanted to hear of its children; we must, to know how ours ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     members: list[Member] = []
     for stream in (sys.stdout, sys.stderr):
         # What waits there would be written once more by each process.
         if stream is not None:
             stream.flush()
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping())
     try:
         for index, share in enumerate(shares):
             ours, theirs = socket.socketpair()
@@ -238,7 +243,7 @@ def divided(suite: Suite, shares: Sequence[Share]) -> list[Member]:
         for member in members:
             member.channel.end.close()
             member.reap()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping())
         return []
     return members
 
@@ -253,11 +258,11 @@ def work(suite: Suite, index: int, count: int, share: Share, channel: Channel) -
     """What one of the processes does, to its end."""
     code = 70
     try:
-        for number in SIGNALS:
+        for number in stopping():
             # Whoever means all of us, as Ctrl-C does, reaches the one that passes it on. Not ignored: programs that flows run
             # would inherit that.
             signal.signal(number, lambda _number, _frame: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping())
         leave_files(channel.end.fileno())
         first, *waiting = channel.receive() or [None]
         if isinstance(first, Begin):
@@ -377,7 +382,7 @@ class Crew:
         suite = self.suite
         began = suite.clock.now()
         with signals(self.hear):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping())
             await asyncio.gather(*(self.follow(member) for member in self.members))
             lost = [member for member in self.members if member.over is None]
             if self.started:
@@ -438,6 +443,10 @@ class Crew:
             case event:
                 if isinstance(event, CaseStarted):
                     member.begun.add(envelope.case)
+                if isinstance(event, AttemptStarted):
+                    member.playing.add(envelope.case)
+                if isinstance(event, AttemptEnded):
+                    member.playing.discard(envelope.case)
                 member.latest[envelope.case] = envelope.sequence
                 if isinstance(event, CaseEnded):
                     del member.latest[envelope.case]
@@ -464,13 +473,19 @@ class Crew:
             why = _("the process that played it was killed by signal {number}").format(number=-code)
         else:
             why = _("the process that played it ended with code {number}").format(number=code)
+        if self.heard:
+            why = _("interrupted")
         self.why = self.why or why
         for case, sequence in member.latest.items():
+            if case in member.playing:
+                sequence += 1
+                self.say(Envelope(case, sequence, self.suite.wall(), AttemptEnded(Outcome.ERROR, 0, why)))
             self.say(Envelope(case, sequence + 1, self.suite.wall(), CaseEnded(Outcome.ERROR, 0, why)))
         for job in member.share:
             if job.number not in member.begun:
                 self.suite.leave_out(job, why)
-        member.warnings = (may_be_left(),)
+        if any(targets[each.target].lasting for each in self.suite.connections):
+            member.warnings = (may_be_left(),)
 
     # ── telling them ─────────────────────────────────────────────────────────────────────────────────────────────────
 

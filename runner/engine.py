@@ -76,6 +76,8 @@ DRAIN_SECONDS = 0.002
 """How long the rest of a stream is read after the run ended in it, so that its connection can be used again."""
 SETTLE_SECONDS = 5.0
 """How long a cancelled run is given to end."""
+TIDYING_SECONDS = 30.0
+"""How long cleaning up may take at least, when nobody told us to stop."""
 SIGNAL_SECONDS = 2.0
 """How long all cleaning up may take when we were told to stop."""
 FIRST_PAUSE = 0.05
@@ -137,7 +139,7 @@ async def play(
     limit = flow.timeout or FLOW_SECONDS
     hurry = False
     try:
-        talk.target.ends = began + limit
+        talk.ends = talk.target.ends = began + limit
         async with clock.timeout(limit):
             outcome, reason = await talk.play()
     except Trouble as trouble:
@@ -154,7 +156,8 @@ async def play(
         try:
             await talk.clean_up(hurry=hurry, keep=keep)
         except Trouble as trouble:
-            if outcome in (Outcome.PASSED, Outcome.SKIPPED):
+            # Told to stop while it cleans up, a conversation keeps the verdict that it had reached.
+            if outcome in (Outcome.PASSED, Outcome.SKIPPED) and talk.told_to_stop is None:
                 outcome, reason = Outcome.ERROR, str(trouble)
         finally:
             made = tuple(talk.made)
@@ -210,6 +213,8 @@ class Conversation:
     answering: str = ""
     """The function whose answer is due."""
     shut_out: Callable[[TargetError], None] | None = None
+    ends: float = 0
+    """When the conversation's time is over."""
 
     def __post_init__(self) -> None:
         self.target = Patient(self.service, self.patience, self.again, self.warn, self.ledger)
@@ -736,7 +741,7 @@ class Conversation:
         hurry."""
         self.step = 0
         now = self.clock.now()
-        limit = SIGNAL_SECONDS - now + (self.told_to_stop or now) if hurry else STEP_SECONDS
+        limit = SIGNAL_SECONDS - now + (self.told_to_stop or now) if hurry else self.tidying_seconds(now)
         self.target.ends = now + limit
         try:
             async with self.clock.timeout(limit):
@@ -747,12 +752,17 @@ class Conversation:
             raise Trouble(_("there was no time to delete what was made")) from error
         except asyncio.CancelledError:
             if not hurry:
+                self.told_to_stop = self.clock.now()
                 await self.clean_up(hurry=True, keep=keep)
             raise
         finally:
             if self.toolbox is not None:
                 await self.toolbox.close()
                 self.toolbox = None
+
+    def tidying_seconds(self, now: float) -> float:
+        """How long cleaning up may take: what is left of the conversation's time, within bounds."""
+        return min(STEP_SECONDS, max(TIDYING_SECONDS, self.ends - now))
 
     async def delete_all(self, keep: bool) -> None:
         """Newest first, each whatever became of the others; raise the first Trouble."""

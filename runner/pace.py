@@ -147,20 +147,20 @@ class Pace:
         """A request that went at `began` came to nothing, perhaps `again`; whether that tells anything new: what was under way
         when the last one failed may have failed for the same reason. A service that is out of order is left alone for a while,
         by everybody."""
-        now = self.clock.now()
+        now, was_down = self.clock.now(), self.down
         if self.troubled == inf:
             self.troubled = now
         elif began >= self.troubled:
             self.failures += 1
-        if began <= self.noted and (self.down or not again):
-            return False
-        self.noted = now
-        if self.down and not self.gone:
+        news = began > self.noted or (began == self.noted and again)
+        if news:
+            self.noted = now
+        if self.down and not self.gone and (news or not was_down):
             seconds = min(LONGEST_REST, SHORTEST_REST * 2**self.rests)
             self.rests += 1
             self.resize(self.limit // 2)
             self.pause(seconds * (0.5 + 0.5 * self.clock.random()))
-        return True
+        return news
 
     @property
     def down(self) -> bool:

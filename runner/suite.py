@@ -445,9 +445,17 @@ class Suite:
             self.cancel()
 
 
+def stopping() -> tuple[signal.Signals, ...]:
+    """The signals that stop a run: Ctrl-C, being told to end, and a terminal that is gone, unless nohup has that ignored."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
+        return signal.SIGINT, signal.SIGTERM
+    return signal.SIGINT, signal.SIGTERM, hang_up
+
+
 @contextmanager
 def signals(hear: Callable[[int], None]) -> Iterator[None]:
-    """Let `hear` know of SIGINT and SIGTERM, by their number and on the running loop."""
+    """Let `hear` know of the signals that are to stop us, by their number and on the running loop."""
     loop = asyncio.get_running_loop()
     before: dict[signal.Signals, object] = {}
 
@@ -455,7 +463,7 @@ def signals(hear: Callable[[int], None]) -> Iterator[None]:
         loop.call_soon_threadsafe(hear, number)
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stopping():
             before[number] = signal.signal(number, heard)
     except ValueError:
         # Not the main thread: signals are somebody else's.

@@ -563,8 +563,8 @@ def test_a_service_that_is_out_of_order_for_a_while_is_waited_for(failure: Calla
     played = play(jobs(400), service, limits=Limits(jobs=50), clock=Dice())
     assert {P} == set(played.outcomes.values())
     assert {} == service.there
-    # Fifty are under way when it goes away; from then on one at a time finds out.
-    assert 50 <= service.refused <= 50 + 10
+    # Fifty are under way when it goes away. Most of them need not ask in vain, and then one at a time finds out.
+    assert 5 < service.refused < 50
 
 
 @pytest.mark.parametrize("failure", [nobody_there, lambda: refusal(503)])
@@ -582,8 +582,11 @@ def test_a_service_that_stays_away_ends_the_run(failure: Callable[[], TargetErro
 def test_no_more_conversations_begin_where_nobody_is_there() -> None:
     service: Any = Away(nobody_there, 0)
     played = play(jobs(50), service, limits=Limits(jobs=20))
-    assert {"error": 4, "not_run": 46} == Counter(played.outcomes.values())
-    assert ({"POST /x: connection refused"}, 16) == ({reason for _outcome, reason in played.verdicts.values()}, service.refused)
+    counted = Counter(played.outcomes.values())
+    assert {"error": counted["error"], "not_run": 50 - counted["error"]} == counted
+    assert 1 <= counted["error"] <= 4
+    assert {"POST /x: connection refused"} == {reason for _outcome, reason in played.verdicts.values()}
+    assert service.refused <= 16
 
 
 def test_one_who_is_refused_later_keeps_no_others_out() -> None:

@@ -65,7 +65,7 @@ def command(ctx: click.Context, older_than: str | None, everything: bool, dry_ru
             found.close()
     except OSError as error:
         raise Unusable(f"{error.filename or folder}: {error.strerror}") from error
-    report.end(found, dry_run=dry_run)
+    report.end(found, everything=everything, dry_run=dry_run)
     if json_file:
         reading.write_text(json_file, report.as_json(found))
     ctx.exit(Exit.NO_VERDICT if report.left or found.foreign else Exit.PASSED)
@@ -111,8 +111,8 @@ class Report:
 
     @property
     def left(self) -> int:
-        """How many things are there still, or may be."""
-        return self.count("left") + self.count("orphan")
+        """How many things are there still. What nobody can look up stays a possibility however often that is tried."""
+        return self.count("left")
 
     def count(self, *fates: str) -> int:
         return sum(thing.fate in fates for thing in self.things)
@@ -128,7 +128,7 @@ class Report:
         if not self.quiet:
             click.echo(visible(self.redactor.redact(line)))
 
-    def end(self, found: "Leftovers", *, dry_run: bool) -> None:
+    def end(self, found: "Leftovers", *, everything: bool, dry_run: bool) -> None:
         """What it came to, and what was left alone and why."""
         for path in found.foreign:
             self.say(_("left alone: {path}, as somebody else can write to it").format(path=path))
@@ -144,7 +144,7 @@ class Report:
             )
         if recent := self.count("recent"):
             self.say(ngettext("{count} thing is too recent", "{count} things are too recent", recent).format(count=recent))
-        if self.count("orphan"):
+        if self.count("orphan") and not everything:
             self.say(_("what may be left has its operation id in `metadata.runflow_op`; `runflow clean --all` forgets it"))
         if dry_run:
             listed = self.count("listed")
@@ -153,7 +153,7 @@ class Report:
             )
             return
         done = self.count("deleted", "cancelled", "ended", "never_made")
-        if not done and not self.left:
+        if not done and not self.left and not self.count("orphan"):
             if not kept and not recent:
                 self.say(_("there was nothing to clean up"))
             return

@@ -70,8 +70,10 @@ class Jobs(Sequence["Job"]):
 
         self.cases = stock.cases(selected.places, overrides)
         self.numbers = selected.numbers
-        names, chosen = Folders(), (stock.candidates[place] for place in selected.places)
-        self.folders = [names.name(f"{each.name} {each.label}") for each in chosen]
+        # Whatever else is chosen, or played by another shard, none has the folder of another.
+        names = Folders()
+        folders = [names.name(f"{each.name} {each.label}") for each in stock.candidates]
+        self.folders = [folders[place] for place in selected.places]
         self.by_target = connections
         self.texts = texts
         self.digests = Digests(stock.project)

@@ -88,9 +88,11 @@ def one_signal_ignored() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
+    from runner.suite import stopping
+
     # Elsewhere signals are somebody else's.
     if threading.current_thread() is threading.main_thread():
-        before.update({number: signal.signal(number, restore) for number in (signal.SIGINT, signal.SIGTERM)})
+        before.update({number: signal.signal(number, restore) for number in stopping()})
     try:
         yield
     finally:

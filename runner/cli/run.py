@@ -18,6 +18,7 @@ from runner.words import _, listed, ngettext
 
 if TYPE_CHECKING:
     from runner.archive import Archive
+    from runner.events import Envelope
     from runner.report import Fold, Totals
     from runner.reporters import Redact
     from runner.reporters.terminal import Screen
@@ -48,6 +49,13 @@ class Choices:
     verbose: int
     quiet: bool
     no_color: bool
+
+
+def not_nan(_ctx: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """No bound of a range keeps it out."""
+    if value is not None and value != value:
+        raise click.BadParameter(str(value))
+    return value
 
 
 @click.command(
@@ -87,7 +95,8 @@ class Choices:
 )
 @option(
     "--max-rps",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=1_000_000, min_open=True),
+    callback=not_nan,
     metavar="N",
     heading=_("How"),
     help=_("how many calls a second the service allows; learnt unless told"),
@@ -203,13 +212,14 @@ def play(
     fold = Fold(archive)
     screen = open_screen(people, fold, choices, redact)
     reporters = [screen, *reports.opened(files, fold, redact)]
+    unsaved = Unsaved()
     book, behind = Book(state / "ledger", redact=redact), list[str]()
     if choices.keep and not any(targets[connection.target].lasting for connection in made.connections):
         warn(_("`--keep` keeps nothing here: the embedded service ends with the run"))
     try:
         suite.run(
             made,
-            Audience(fold, [archive, *reporters] if archive else reporters, redactor).receive,
+            Audience(fold, [*([archive] if archive else []), unsaved, *reporters], redactor).receive,
             environment=environment,
             connections=made.connections,
             limits=limits,
@@ -233,6 +243,13 @@ def play(
         for sentence in behind:
             warn(sentence)
     report = fold.report()
+    if unsaved.count and len(made) > 1:
+        # One conversation alone has told it.
+        warn(
+            ngettext(
+                "{count} picture was not saved: {reason}", "{count} pictures were not saved: {reason}", unsaved.count
+            ).format(count=unsaved.count, reason=unsaved.reason)
+        )
     selecting.remember(state, found.folder, report.summaries, warn)
     if archive:
         if archive.trouble:
@@ -241,6 +258,21 @@ def play(
             advise(report.totals, quiet=choices.quiet)
         archive.close()
     return report.exit_code or lost
+
+
+class Unsaved:
+    """Counts the pictures that could not be had or saved, and keeps the first reason."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.reason = ""
+
+    def receive(self, envelope: "Envelope") -> None:
+        from runner.events import ImageSaved
+
+        if isinstance(envelope.event, ImageSaved) and not envelope.event.path:
+            self.count += 1
+            self.reason = self.reason or envelope.event.trouble
 
 
 def archive_of(made: Sequence[object], state: Path, project: Path, *, resuming: bool) -> "tuple[Archive | None, bool]":
