@@ -28,6 +28,35 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+DRAWN = """\
+assistant: {model: qwen-max, tools: [text_to_image]}
+steps:
+  - user: Draw a ANIMAL.
+    expect: [image]
+"""
+
+
+def test_pictures_of_shards_share_no_folder(tmp_path: Path) -> None:
+    for name, animal in (("a", "cat"), ("b", "dog")):
+        path = tmp_path / "flows" / name / "animal.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(DRAWN.replace("ANIMAL", animal), encoding="utf-8")
+    for part in ("1/2", "2/2"):
+        assert 0 == play(tmp_path, "--shard", part).code
+    saved = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "runflow-out").rglob("*.png"))
+    assert ["runflow-out/animal-2/1-1.png", "runflow-out/animal/1-1.png"] == saved
+
+
+def test_pictures_that_cannot_be_saved_are_told_of(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        path = tmp_path / "flows" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(DRAWN, encoding="utf-8")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    ended = play(tmp_path, "--out", "file")
+    assert (0, "runflow: 2 pictures were not saved: it could not be saved: Not a directory\n") == (ended.code, ended.stderr)
+
+
 def play(folder: Path, *options: str, path: str = "flows") -> Ended:
     return run(folder, path, "--target", "embedded", "--json", "report.json", *options)
 

@@ -589,6 +589,34 @@ def test_no_more_conversations_begin_where_nobody_is_there() -> None:
     assert service.refused <= 16
 
 
+class Sticky(Model):
+    """Takes long to delete a thread."""
+
+    async def delete_thread(self, thread_id: str) -> None:
+        await asyncio.sleep(1000)
+
+
+def test_a_verdict_that_was_reached_stays_when_the_run_is_stopped_while_it_cleans_up() -> None:
+    def hear(envelope: Envelope) -> None:
+        if isinstance(envelope.event, OperationStarted) and envelope.event.operation == "delete_thread":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    service = Sticky({"Is it 2?": ["no"]})
+    played = play(jobs(2), service, hear, limits=Limits(jobs=2))
+    assert {1: P, 2: F} == played.outcomes
+    assert (130, signal.SIGINT) == (played.report.exit_code, played.ended.signal)
+    assert [("assistant-1", "thread-1"), ("assistant-2", "thread-2")] == [
+        ended.left for each in played.only(AttemptEnded).values() for ended in each
+    ]
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(4.0, 30), (60.0, 60), (900.0, 300)])
+def test_cleaning_up_takes_no_longer_than_the_conversation_may(timeout: float, seconds: int) -> None:
+    played = play([job(1, timeout=timeout)], Sticky())
+    assert {1: (E, "there was no time to delete what was made")} == played.verdicts
+    assert seconds - 2 < played.seconds < seconds + 2
+
+
 def test_one_who_is_refused_later_keeps_no_others_out() -> None:
     played = play(jobs(4), Model({"Is it 2?": [refusal(403)]}))
     assert {1: P, 2: E, 3: P, 4: P} == played.outcomes

@@ -20,7 +20,7 @@ __all__ = ["Command", "Commands", "Exit", "Option", "Refused", "WrongPath", "opt
 
 
 class Exit(IntEnum):
-    """How a command ends; the table is RELIABILITY's and part of the interface."""
+    """How a command ends; part of the interface."""
 
     PASSED = 0
     FAILED = 1
@@ -29,6 +29,7 @@ class Exit(IntEnum):
     NO_VERDICT = 4
     NOTHING_RAN = 5
     BUG = 70
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
