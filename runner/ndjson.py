@@ -7,7 +7,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from runner.clean import UNSAFE
+from runner.clean import ORDERS, UNSAFE
 from runner.events import Envelope, Event
 from runner.words import _
 
@@ -30,11 +30,13 @@ ENCODER = json.JSONEncoder(ensure_ascii=False, default=as_mapping)
 
 
 def dumps(value: object, indent: int | None = None) -> str:
-    """JSON in every script, but with what could steer a terminal escaped; it reads back the same."""
+    """JSON in every script, but with what could steer a terminal or a CI service escaped; it reads back the same."""
     text = json.dumps(value, ensure_ascii=False, default=as_mapping, indent=indent) if indent else ENCODER.encode(value)
     # Told much sooner than UNSAFE finds nothing; most lines are ASCII, where all but DEL is escaped already.
     harmless = "\x7f" not in text if text.isascii() else text.isprintable()
-    return text if harmless else UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    text = text if harmless else UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    # Outside of texts JSON has no such sign.
+    return ORDERS.sub(r"\\u0023#", text) if "##" in text else text
 
 
 def encode(envelope: Envelope) -> str:

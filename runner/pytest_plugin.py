@@ -171,10 +171,12 @@ class FlowFile(pytest.File):
 
 def drawn(examined: "Examined") -> Iterator[str]:
     from runner.clean import inert
+    from runner.cli.environment import redactor
     from runner.diagnostics import render
 
+    redact = redactor().redact if examined.diagnostics else str
     for diagnostic in examined.diagnostics:
-        yield inert(render(diagnostic, examined.lines(diagnostic.path)))
+        yield inert(redact(render(diagnostic, examined.lines(diagnostic.path))))
 
 
 def one_word(name: str) -> str:
@@ -324,7 +326,9 @@ def left_behind(report: "Report") -> str:
 def account(case: "CaseReport") -> str:
     """What is wrong in one line, which pytest says again at the end; then what was said, as the command shows it."""
     from runner.clean import inert, one_line
+    from runner.cli.environment import redactor
     from runner.reporters.terminal.ending import in_full
     from runner.reporters.terminal.paint import Look
 
-    return inert("\n".join([one_line(case.headline, 300), *in_full(case, Look(), below=False)]))
+    # The line of the flow may hold what the report does not.
+    return inert(redactor().redact("\n".join([one_line(case.headline, 300), *in_full(case, Look(), below=False)])))

@@ -256,6 +256,50 @@ def test_a_bug_is_exit_70_with_one_line_and_a_file_without_secrets(tmp_path: Pat
     assert "sk-0123" not in kept
 
 
+def test_a_bug_tells_no_key_of_a_file_either(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DASHSCOPE_API_KEY=plain-secret-value\n")
+    program = (
+        "import runner.schema\n"
+        "def flow_schema(): raise RuntimeError('the key is plain-secret-value')\n"
+        "runner.schema.flow_schema = flow_schema\n"
+        "from runner.cli import main\n"
+        "main(['schema'])\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=clean(tmp_path), capture_output=True, text=True, check=False
+    )
+    [crash] = (tmp_path / "home" / "state" / "runflow").iterdir()
+    assert "RuntimeError: the key is ***;" in ended.stderr
+    assert "plain-secret" not in ended.stderr + crash.read_text()
+
+
+def test_no_secret_of_a_flow_is_shown_with_what_is_wrong_there(tmp_path: Path) -> None:
+    (tmp_path / "runflow.toml").write_text('env = ["SHOP_TOKEN"]\n')
+    wrong = FILES["passes.yaml"] + "  - user: Hi.\n    expect: [{contians: sk-abcdef1234567890abcd hunter2-hunter2}]\n"
+    (tmp_path / "wrong.yaml").write_text(wrong)
+    for words in (["validate", "wrong.yaml"], ["wrong.yaml", "--target", "embedded"]):
+        ended = run(tmp_path, *words, SHOP_TOKEN="hunter2-hunter2")
+        assert "contians: sk-*** ***" in ended.stdout + ended.stderr
+        assert not [part for part in ("abcdef", "hunter2") if part in ended.stdout + ended.stderr]
+
+
+def test_a_run_and_its_merge_mask_what_the_configuration_names_whatever_is_played(tmp_path: Path) -> None:
+    (tmp_path / "runflow.toml").write_text('env = ["SHOP_TOKEN"]\n')
+    (tmp_path / "a.yaml").write_text(FILES["passes.yaml"] + "  - user: Hi.\n    expect: hunter2-hunter2\n")
+    files = [word for name in ("html", "json", "junit", "markdown") for word in (f"--{name}", f"a.{name}")]
+    token = {"SHOP_TOKEN": "hunter2-hunter2"}
+    said = []
+    for words in (["run", "a.yaml", "--target", "embedded", "--events", "a.jsonl"], ["merge", "a.jsonl"]):
+        ended = run(tmp_path, *words, *files, **token)
+        assert (1, "") == (ended.code, ended.stderr)
+        said += [
+            ended.stdout,
+            *((tmp_path / f"a.{name}").read_text() for name in ("html", "json", "junit", "markdown", "jsonl")),
+        ]
+    assert 12 == sum("***" in text or "&#42;" in text for text in said)
+    assert not [text for text in said if "hunter2" in text]
+
+
 @pytest.fixture
 def silent_server() -> Iterator[str]:
     """The base URL of a server that takes every connection and never answers."""

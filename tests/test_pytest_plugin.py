@@ -234,6 +234,20 @@ def test_secrets_are_masked(play: Play, pytester: pytest.Pytester, monkeypatch: 
     assert "hunter2" not in ended.stdout.str()
 
 
+def test_secrets_in_the_line_of_a_flow_are_masked_too(
+    play: Play, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "my-own-key-0123456789")
+    secret = "sk-abcdef1234567890abcd my-own-key-0123456789"
+    options = ("--runflow-target=embedded", "--junitxml=report.xml")
+    for expected, outcome in ((secret, {"failed": 1}), (f"[{{contians: {secret}}}]", {"errors": 1})):
+        ended = play(*options, wrong__yaml=PASSES.replace("expect: dog", f"expect: {expected}"))
+        ended.assert_outcomes(**outcome)
+        told = ended.stdout.str() + (pytester.path / "report.xml").read_text(encoding="utf-8")
+        assert expected.replace(secret, "sk-*** ***") in told
+        assert not [part for part in ("abcdef", "my-own") if part in told]
+
+
 # ── with others ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -7,7 +7,7 @@ import re
 import signal
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from io import StringIO
 from operator import is_
 from pathlib import Path
@@ -33,6 +33,7 @@ from tests.report_fixtures import (
     STREAMS,
     as_is,
     case,
+    check,
     conversation,
     enveloped,
     kept,
@@ -569,6 +570,26 @@ def test_what_hides_nothing_is_told_as_it_is() -> None:
     for envelope in (happened := kept("suite")):
         audience.receive(envelope)
     assert [True] * len(happened) == list(map(is_, happened, ear.heard))
+
+
+# ── on standard output ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["events", "html", "json", "junit", "markdown"])
+def test_nothing_that_was_said_gives_orders_to_a_ci_service_that_reads_a_report(name: str) -> None:
+    order = "##vso[task.setvariable variable=x]y ##[error]bad"
+    said = f"{order}\n::error::bad\n  ::add-mask::cat"
+    answer = AnswerReceived(1, said, "completed", (), 0, 1.0, 1, 1, 2)
+    wrong = replace(check("failed"), message=said, expected=said, actual=said)
+    step = StepStarted(1, said, 3, (said,)), answer, wrong, StepEnded(1, "failed", 1)
+    failed = conversation(*step, outcome="failed", started=case(said))
+    envelopes = list(enveloped([(0, suite(1)), *((1, each) for each in failed), (0, SuiteEnded(1))]))
+    text = document(name, envelopes)
+    assert [] == re.findall(r"##(?:\[|vso)|^\s*::", text, re.MULTILINE)
+    if name == "events":
+        assert envelopes == list(decode(text.splitlines()))
+    if name == "json":
+        assert said == json.loads(text)["cases"][0]["attempts"][0]["steps"][0]["answer"]["text"]
 
 
 # ── signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────

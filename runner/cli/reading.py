@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -109,10 +109,15 @@ def show(results: "Iterable[Examined | Findings]", stream: TextIO, *, colour: bo
 
     tally = Tally()
     drawn = 0
+    redact: Callable[[str], str] | None = None
     for result in results:
         tally.add(result.diagnostics)
         for diagnostic in result.diagnostics[: SHOWN - drawn]:
-            stream.write(inert(render(diagnostic, result.lines(diagnostic.path), colour=colour)) + "\n\n")
+            if redact is None:
+                from runner.cli.environment import redactor
+
+                redact = redactor().redact
+            stream.write(inert(redact(render(diagnostic, result.lines(diagnostic.path), colour=colour))) + "\n\n")
             drawn += 1
     rest = tally.errors + tally.warnings - drawn
     if rest:

@@ -1,12 +1,13 @@
 """A run as one HTML page that asks nobody for anything: every conversation as it was held, and what was wrong with it."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 from runner import source, words
-from runner.clean import one_line, visible
+from runner.clean import ORDERS, one_line, visible
 from runner.diagnostics import Problems
 from runner.events import Called, CheckEnded, ImageSaved, OperationEnded, Retried
 from runner.model import Outcome, RunStatus
@@ -28,6 +29,7 @@ UNFOLDED = 20
 """Conversations that did not pass are unfolded from the start when there are at most so many."""
 AROUND = 300
 """Characters of a line of the flow that are shown on each side of what is marked."""
+BEGINS = re.compile(r"(?m)^(\s*)::")
 LONG = 1500
 """Characters of a message that may not fit on a screen, and scrolls."""
 
@@ -54,7 +56,13 @@ class Html(str):
 def text(value: str) -> Html:
     if isinstance(value, Html):
         return value
-    return Html(visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    escaped = visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # The page may go to a job's output, where a CI service obeys these.
+    if "##" in escaped:
+        escaped = ORDERS.sub("&#35;#", escaped)
+    if "::" in escaped:
+        escaped = BEGINS.sub(r"\1&#58;:", escaped)
+    return Html(escaped)
 
 
 def tag(name: str, *inside: str, **attributes: str | bool) -> Html:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from runner.clean import one_line, visible
+from runner.clean import inert, one_line, visible
 from runner.model import Outcome
 from runner.registry import reporter
 from runner.report import AttemptReport, CaseReport, Report, Summary, diagnostic
@@ -184,7 +184,7 @@ def told(attempt: AttemptReport) -> str:
 
 
 def legal(text: str) -> str:
-    return ILLEGAL.sub(lambda found: f"\\u{ord(found[0]):04x}", visible(text))
+    return ILLEGAL.sub(lambda found: f"\\u{ord(found[0]):04x}", inert(visible(text)))
 
 
 def time(seconds: float) -> str:
