@@ -329,7 +329,7 @@ class Flow:
     variables: Mapping[Name, str] | None = key(
         "Names and default texts, used as `${name}`; `--var name=text` overrides", {"animal": "cat"}, default=None
     )
-    cases: tuple[Mapping[Name, str], ...] | CasesFile | None = key(
+    cases: Annotated[tuple[Mapping[Name, str], ...], Form(min_length=1)] | CasesFile | None = key(
         "One conversation for each set of variables: a list, or `{file: rows.csv}`",
         [{"animal": "cat"}],
         {"file": "rows.csv"},

@@ -537,6 +537,7 @@ def test_bash_itself_completes_a_command(tmp_path: Path) -> None:
         ("run x.yaml --req", "there is no option `--req`; did you mean `--require-checks`?"),
         ("validate x.yaml --lf", "there is no option `--lf`"),
         ("run x.yaml --jobs 0", "`--jobs` cannot have this value; it takes a whole number of at least 1"),
+        ("run x.yaml --json a.json --json b.json", "`--json` is given twice; it writes one file"),
         ("run x.yaml --max-rps nan", "`--max-rps` cannot have this value; it takes a number above 0"),
         ("run x.yaml --max-rps inf", "`--max-rps` cannot have this value; it takes a number above 0"),
         ("run x.yaml --max-rps 1e20", "`--max-rps` cannot have this value; it takes a number above 0"),

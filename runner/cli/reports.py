@@ -34,7 +34,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         "github": _("write annotations for GitHub, at the lines of the flows"),
     }
     for name in reversed(NAMES):
-        command = option(f"--{name}", metavar="FILE", heading=_("Results"), help=helps[name])(command)
+        command = option(f"--{name}", metavar="FILE", multiple=True, heading=_("Results"), help=helps[name])(command)
     return command
 
 
@@ -43,7 +43,11 @@ def wanted(given: MutableMapping[str, Any]) -> Mapping[str, str]:
 
     Raise UsageError when two are to go to the same place, WrongPath when one cannot be written.
     """
-    files = {name: str(value) for name in NAMES if (value := given.pop(name, None))}
+    found: dict[str, Sequence[str]] = {name: given.pop(name, ()) for name in NAMES}
+    for name, values in found.items():
+        if len(values) > 1:
+            raise click.UsageError(_("`--{name}` is given twice; it writes one file").format(name=name))
+    files = {name: values[0] for name, values in found.items() if values}
     places = [value if value == "-" else str(Path(value).resolve()) for value in files.values()]
     if places.count("-") > 1:
         raise click.UsageError(_("only one report can go to standard output"))
