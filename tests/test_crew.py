@@ -47,7 +47,7 @@ def test_the_report_is_that_of_one_process(here: Place) -> None:
     assert ([], []) == (here.held(), here.ledgers())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_all_of_them_and_the_run_is_taken_up(here: Place, number: int, code: int) -> None:
     flows(here, "abcdef")
     for moment in (2, 20, 45, 90):
@@ -60,25 +60,29 @@ def test_a_signal_ends_all_of_them_and_the_run_is_taken_up(here: Place, number: 
     assert (0, ["passed"] * 6) == (resumed.code, outcomes(resumed))
 
 
-DEAF = """\
+HANDED_DOWN = """\
 import runpy, signal, sys
-signal.signal(getattr(signal, sys.argv.pop(1)), signal.SIG_IGN)
+number, handling = sys.argv.pop(1), sys.argv.pop(1)
+signal.signal(getattr(signal, number), getattr(signal, handling))
 runpy.run_module("tests.player", run_name="__main__")
 """
+"""What a process does about a signal is handed down from whoever starts it."""
 
 
 def test_whoever_started_us_may_ignore_what_becomes_of_children(here: Place) -> None:
     flows(here, "abcd")
-    ended = here.command("-c", DEAF, "SIGCHLD", "--processes", "2", "--jobs", "4", ".")
+    ended = here.command("-c", HANDED_DOWN, "SIGCHLD", "SIG_IGN", "--processes", "2", "--jobs", "4", ".")
     assert (0, "", ["passed"] * 4) == (ended.code, ended.stderr, outcomes(ended))
 
 
-def test_a_run_that_is_to_survive_its_terminal_does(here: Place) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_run_ends_with_its_terminal_unless_it_is_to_survive_that(here: Place, processes: str) -> None:
     flows(here, "abcd")
-    for processes in ("1", "2"):
-        told = ("--processes", processes, "--jobs", "4", "--kill", "event:20", "--signal", str(int(signal.SIGHUP)))
-        ended = here.command("-c", DEAF, "SIGHUP", *told, ".")
-        assert (0, ["passed"] * 4) == (ended.code, outcomes(ended))
+    told = ("--processes", processes, "--jobs", "4", "--kill", "event:20", "--signal", str(int(signal.SIGHUP)), ".")
+    ended = here.command("-c", HANDED_DOWN, "SIGHUP", "SIG_DFL", *told)
+    assert (129, {"interrupted"}, []) == (ended.code, reasons(ended), here.held())
+    ended = here.command("-c", HANDED_DOWN, "SIGHUP", "SIG_IGN", *told)
+    assert (0, ["passed"] * 4) == (ended.code, outcomes(ended))
 
 
 def test_when_the_first_process_is_killed_the_others_clean_up_and_end(here: Place) -> None:

@@ -605,9 +605,8 @@ def test_a_verdict_that_was_reached_stays_when_the_run_is_stopped_while_it_clean
     played = play(jobs(2), service, hear, limits=Limits(jobs=2))
     assert {1: P, 2: F} == played.outcomes
     assert (130, signal.SIGINT) == (played.report.exit_code, played.ended.signal)
-    assert [("assistant-1", "thread-1"), ("assistant-2", "thread-2")] == [
-        ended.left for each in played.only(AttemptEnded).values() for ended in each
-    ]
+    left = {case: ended.left for case, (ended,) in played.only(AttemptEnded).items()}
+    assert {1: ("assistant-1", "thread-1"), 2: ("assistant-2", "thread-2")} == left
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(4.0, 30), (60.0, 60), (900.0, 300)])
