@@ -283,6 +283,15 @@ def test_no_secret_of_a_flow_is_shown_with_what_is_wrong_there(tmp_path: Path) -
         assert not [part for part in ("abcdef", "hunter2") if part in ended.stdout + ended.stderr]
 
 
+def test_what_is_wrong_with_a_flow_is_annotated_when_it_is_to_be_played(tmp_path: Path) -> None:
+    (tmp_path / "right.yaml").write_text(FILES["passes.yaml"])
+    (tmp_path / "wrong.yaml").write_text(FILES["passes.yaml"].replace("model:", "modle:"))
+    annotated = run(tmp_path, "validate", ".", "--github", "-").stdout.splitlines()[-1]
+    assert annotated.startswith("::error file=wrong.yaml,line=2,endLine=2,col=3,title=runflow::unknown key `modle`")
+    ended = run(tmp_path, "run", ".", "--target", "embedded", "--github", "-")
+    assert (3, annotated) == (ended.code, ended.stdout.splitlines()[-1])
+
+
 def test_a_run_and_its_merge_mask_what_the_configuration_names_whatever_is_played(tmp_path: Path) -> None:
     (tmp_path / "runflow.toml").write_text('env = ["SHOP_TOKEN"]\n')
     (tmp_path / "a.yaml").write_text(FILES["passes.yaml"] + "  - user: Hi.\n    expect: hunter2-hunter2\n")

@@ -41,9 +41,10 @@ def stocked(
     limit: float | None = None,
     require_checks: bool = False,
     colour: bool,
+    github: str | None = None,
 ) -> "tuple[Stock, list[Findings]]":
     """Every flow that `paths` name, and what is odd about each; `limit` replaces how long its conversations may take. Leave
-    with exit code 3 when one file is not valid: nothing is sent then."""
+    with exit code 3 when one file is not valid: nothing is sent then, and what is wrong goes to the file `github` too."""
     from runner.plan import Stock
 
     stock = Stock(found.folder)
@@ -51,7 +52,7 @@ def stocked(
     def take(flow: "Flow") -> None:
         stock.add(replace(flow, timeout=limit) if limit else flow)
 
-    return stock, selecting.read(paths, take, require_checks=require_checks, colour=colour)
+    return stock, selecting.read(paths, take, require_checks=require_checks, colour=colour, github=github)
 
 
 class Jobs(Sequence["Job"]):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.diagnostics import Diagnostic, Problems
     from runner.load import Examined
 
-__all__ = ["SHOWN", "Findings", "Tally", "collected", "destination", "drawn", "examined", "show", "write_text"]
+__all__ = ["SHOWN", "Findings", "Tally", "annotated", "collected", "destination", "drawn", "examined", "show", "write_text"]
 
 SHOWN = 20
 """How many diagnostics are drawn; the rest are counted."""
@@ -123,6 +123,13 @@ def show(results: "Iterable[Examined | Findings]", stream: TextIO, *, colour: bo
     if rest:
         stream.write(_("… and {count} more").format(count=rest) + "\n\n")
     return tally
+
+
+def annotated(diagnostics: "Iterable[Diagnostic]") -> str:
+    """What is wrong with flows as annotations for GitHub, at their lines."""
+    from runner.reporters import github
+
+    return "".join(github.annotations(map(github.annotated, diagnostics), os.environ))
 
 
 def drawn(problems: "Problems") -> int:

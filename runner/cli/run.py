@@ -134,7 +134,9 @@ def command(ctx: click.Context, /, paths: tuple[str, ...], **given: Any) -> None
 
     found = settings.load(Path(), os.environ)
     colour = coloured(sys.stderr, os.environ, wanted=not choices.no_color)
-    stock, findings = jobs.stocked(paths, found, limit=limit, require_checks=require_checks, colour=colour)
+    stock, findings = jobs.stocked(
+        paths, found, limit=limit, require_checks=require_checks, colour=colour, github=files.get("github")
+    )
     if not len(stock):
         click.echo(_("no flow files found in {paths}; nothing ran").format(paths=listed(paths)), err=True)
         ctx.exit(Exit.NOTHING_RAN)

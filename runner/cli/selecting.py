@@ -160,15 +160,19 @@ def in_columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def read(
-    paths: Sequence[str], take: "Callable[[Flow], None]", *, require_checks: bool, colour: bool
+    paths: Sequence[str], take: "Callable[[Flow], None]", *, require_checks: bool, colour: bool, github: str | None = None
 ) -> "list[reading.Findings]":
     """Examine every flow that `paths` name and let `take` have it, one at a time: none is kept here. Return what is odd about
-    each. When one file is not valid, show what was found in all of them and leave with exit code 3: nothing is sent then."""
+    each. When one file is not valid, show what was found in all of them, annotate it in the file `github` if there is one, and
+    leave with exit code 3: nothing is sent then."""
     findings: list[reading.Findings] = []
     results = reading.examined(reading.collected(paths), require_checks=require_checks)
     for result in results:
         if result.flow is None:
-            tally = reading.show(chain(findings, [result], results), sys.stderr, colour=colour)
+            every = [*findings, *map(reading.Findings.of, chain([result], results))]
+            tally = reading.show(every, sys.stderr, colour=colour)
+            if github:
+                reading.write_text(github, reading.annotated(each for found in every for each in found.diagnostics))
             raise Refused(_("{tally}; nothing was sent").format(tally=tally.line))
         take(result.flow)
         findings.append(reading.Findings.of(result))

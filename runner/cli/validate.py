@@ -86,7 +86,7 @@ def command(
     if gitlab_file:
         reading.write_text(gitlab_file, quality(kept))
     if github_file:
-        reading.write_text(github_file, noticed(kept))
+        reading.write_text(github_file, reading.annotated(each for result in kept for each in result.diagnostics))
     ctx.exit(Exit.INVALID if tally.errors else Exit.PASSED if files else Exit.NOTHING_RAN)
 
 
@@ -106,12 +106,6 @@ def quality(results: "Sequence[Examined]") -> str:
         for diagnostic in result.diagnostics:
             report.add(diagnostic, result.lines(diagnostic.path))
     return report.text()
-
-
-def noticed(results: "Sequence[Examined]") -> str:
-    from runner.reporters.github import annotated, annotations
-
-    return "".join(annotations((annotated(each) for result in results for each in result.diagnostics), os.environ))
 
 
 class Machine:
