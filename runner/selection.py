@@ -12,6 +12,7 @@ __all__ = [
     "Candidate",
     "Expression",
     "Identity",
+    "NoSuchRow",
     "Past",
     "Selected",
     "Selection",
@@ -29,6 +30,10 @@ UNSUCCESSFUL = ("failed", "error")
 
 class SelectionProblem(ValueError):
     """A choice that cannot be meant; the text is a sentence."""
+
+
+class NoSuchRow(SelectionProblem):
+    """A row that is called so, or has that number, there is not: nothing is selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +237,7 @@ def by_cases(cases: Sequence[str], candidates: Sequence[Candidate]) -> Sieve:
         elif number and int(number[1]) <= rows:
             wanted_rows.add(int(number[1]))
         else:
-            raise SelectionProblem(no_such_case(case, candidates, rows))
+            raise NoSuchRow(no_such_case(case, candidates, rows))
     return lambda candidate: candidate.row in wanted_rows or folded(candidate.label) in wanted_labels
 
 

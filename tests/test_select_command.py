@@ -101,7 +101,7 @@ def test_tags_texts_and_rows_narrow_each_other(project: Path) -> None:
         (["-k", "zebra"], 5, "nothing selected: `-k zebra` leaves none of 6 conversations"),
         (["--shard", "1/9"], 5, "nothing selected: part 1 of 9 is empty, for there are 6 conversations"),
         (["--last-failed"], 5, "nothing selected: `--last-failed` finds no record of an earlier run here"),
-        (["--case", "twoo"], 2, "`--case twoo`: no row is called so; did you mean `two`?"),
+        (["--case", "twoo"], 5, "`--case twoo`: no row is called so; did you mean `two`?"),
         (["--tag", "!slow,art"], 2, "`--tag !slow,art`: no flow has this tag; write `--tag !slow --tag !art` for several"),
         (["-k", "(cat"], 2, "`-k (cat`: `(` is not closed"),
         (["--shard", "7/6"], 2, "`--shard 7/6`: there is no such part; of 6 parts, the first is 1"),

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from runner.cli import selecting
-from runner.cli.frame import Command, Refused, WrongPath
+from runner.cli.frame import Command, NothingRan, Refused, WrongPath
 from runner.history import file_of, record
 from runner.model import Flow
 from runner.plan import Stock
@@ -101,7 +101,6 @@ def test_a_damaged_record_is_told_and_passed_over(play: Callable[..., Any], proj
         (["--tag", "a", "--tag", "!"], "`--tag a --tag !`: no tag; write one, or `!` and one to leave its flows out"),
         (["-k", "cat and"], "`-k cat and`: a text is missing after `and`"),
         (["--shard", "3/2"], "`--shard 3/2`: there is no such part; of 2 parts, the first is 1"),
-        (["--case", "Kyoto"], "`--case Kyoto`: no row is called so; did you mean `Kyōto`?"),
         (["--durations", "r.json"], "`--durations` says how `--shard` cuts; write both"),
     ],
 )
@@ -109,6 +108,11 @@ def test_mistake_in_an_option_is_one_of_the_command_line(play: Callable[..., Any
     with pytest.raises(click.UsageError) as caught:
         play(*arguments)
     assert message == caught.value.message
+
+
+def test_a_row_that_there_is_not_selects_nothing(play: Callable[..., Any]) -> None:
+    with pytest.raises(NothingRan, match=r"^`--case Kyoto`: no row is called so; did you mean `Kyōto`\?$"):
+        play("--case", "Kyoto")
 
 
 def test_report_that_cannot_be_read_is_a_wrong_path(play: Callable[..., Any], project: Path) -> None:

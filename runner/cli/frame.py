@@ -16,7 +16,7 @@ import click
 from runner import __version__
 from runner.words import _, known, languages, listed, nearest
 
-__all__ = ["Command", "Commands", "Exit", "Option", "Refused", "WrongPath", "option"]
+__all__ = ["Command", "Commands", "Exit", "NothingRan", "Option", "Refused", "WrongPath", "option"]
 
 
 class Exit(IntEnum):
@@ -43,6 +43,12 @@ class Refused(click.ClickException):
         from runner.clean import visible
 
         click.echo(f"runflow: {visible(self.message)}", file=file or sys.stderr)
+
+
+class NothingRan(Refused):
+    """Nothing is selected; a sentence says why."""
+
+    exit_code = Exit.NOTHING_RAN
 
 
 class WrongPath(Refused):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli import reading
-from runner.cli.frame import Refused, WrongPath, option
+from runner.cli.frame import NothingRan, Refused, WrongPath, option
 from runner.words import _
 
 if TYPE_CHECKING:
@@ -97,10 +97,11 @@ def understood(name: str, given: Any, read: Callable[[Any], Any]) -> Any:
 def chosen(
     stock: "Stock", selection: "Selection", *, state: Path, durations: str | None = None, warn: Callable[[str], None]
 ) -> "Selected":
-    """What of the stock is played, and in what order; of nothing, the reason why. Raise UsageError for a row that there is not,
-    WrongPath for durations that cannot be read. `warn` is told when what came of earlier runs cannot be read."""
+    """What of the stock is played, and in what order; of nothing, the reason why. Raise NothingRan for a row that there is not,
+    UsageError for what cannot be meant, WrongPath for durations that cannot be read. `warn` is told when what came of earlier
+    runs cannot be read."""
     from runner import history
-    from runner.selection import SelectionProblem, select
+    from runner.selection import NoSuchRow, SelectionProblem, select
 
     before = history.load(state, stock.project) if selection.looks_back else history.History()
     if before.damage:
@@ -108,6 +109,8 @@ def chosen(
     took = lengths(durations, stock.project) if durations else None
     try:
         return select(stock.candidates, selection, before.past, took)
+    except NoSuchRow as problem:
+        raise NothingRan(str(problem)) from problem
     except SelectionProblem as problem:
         raise click.UsageError(str(problem)) from problem
 
