@@ -168,7 +168,7 @@ class Terminal:
             self.screen.print(self.view.rest())
         report = self.fold.report()
         if report.totals.flows > 1 or self.merged:
-            for block in ending(report, self.look, whole=not self.verbose, quiet=self.quiet, below=self.merged):
+            for block in ending(report, self.look, whole=not self.verbose, quiet=self.quiet, below=self.fold.elsewhere):
                 self.screen.print(block)
         else:
             self.screen.print(behind(report, Painter(self.look)))
